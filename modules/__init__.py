@@ -1,0 +1,1 @@
+"""Foldini's rooms; docs/architecture.md says what each holds and who may import whom."""

@@ -1,0 +1,154 @@
+"""What may stand behind `python train.py` and `python inference.py`, and how a script ends."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import types
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NoReturn
+
+from modules.config.errors import ConfigError, OptionError, UserError, hint
+from modules.config.printer import to_ini
+from modules.config.reader import read_config
+from modules.config.schema import Config
+
+FLAGS: Mapping[str, Mapping[str, str]] = {
+    "train": {
+        "--check": "read the config, the tables and every image header, run one batch, say what a full run would do",
+        "--resume": "RUN: go on where that run stopped; alone it uses the config of that run",
+        "--print-config": "the whole resolved config, each option with its default and a line of help",
+        "--quiet": "the result and warnings only",
+    },
+    "inference": {
+        "--print-config": "the whole resolved config, each option with its default and a line of help",
+        "--quiet": "the result and warnings only",
+    },
+}
+
+
+@dataclass(frozen=True)
+class Command:
+    """A command line, read and its config checked as far as the INI alone can tell.
+
+    `config_files` are those that were named; where none were, `config` comes from config.ini in the current folder.
+    """
+
+    config: Config
+    config_files: tuple[str, ...] = ()
+    overrides: tuple[str, ...] = ()
+    check: bool = False
+    quiet: bool = False
+    resume: str | None = None
+
+
+class Stopped(BaseException):
+    """A signal asked the script to end. What the last finished epoch left is on disk."""
+
+    def __init__(self, signal_number: int) -> None:
+        super().__init__(signal_number)
+        self.exit_status = 128 + signal_number
+
+
+def run_script(name: str, job: Callable[[Command], None], arguments: Sequence[str] | None = None) -> int:
+    """Reads the command line, does the job, and returns the exit status: 0, 2 for mistakes, 130 or 143 for signals.
+
+    Mistakes go to stderr, a line each. `--help` and `--print-config` answer here, before anything heavy is imported.
+    """
+    config: Config | None = None
+    previous = _raise_on_sigterm()
+    try:
+        command = read_command(name, sys.argv[1:] if arguments is None else arguments)
+        if command is None:
+            return 0
+        config = command.config
+        job(command)
+        return 0
+    except UserError as error:
+        for line in _located(error, config):
+            print(line, file=sys.stderr)
+        return 2
+    except OSError as error:
+        if error.errno is None or error.filename is None and error.strerror is None:
+            raise
+        where = f"{error.filename}: " if error.filename else ""
+        print(f"{where}{error.strerror}", file=sys.stderr)
+        return 2
+    except (KeyboardInterrupt, Stopped) as error:
+        print("stopped; finished epochs are kept, python train.py --resume RUN goes on", file=sys.stderr)
+        return error.exit_status if isinstance(error, Stopped) else 130
+    finally:
+        if previous is not None:
+            signal.signal(signal.SIGTERM, previous)
+
+
+def read_command(name: str, arguments: Sequence[str]) -> Command | None:
+    """The Command of script `name`; None where the arguments only asked for a text, which is printed then.
+
+    Raises ConfigError for an argument that is none of: a known flag, an INI file, `section.option=value`.
+    """
+    flags, files, overrides, resume = FLAGS[name], [], [], None
+    seen: set[str] = set()
+    rest = list(arguments)
+    while rest:
+        argument = rest.pop(0)
+        flag, equals, value = argument.partition("=")
+        if argument in ("-h", "--help"):
+            print(_usage(name))
+            return None
+        if flag == "--resume" and flag in flags:
+            resume = value if equals else (rest.pop(0) if rest else "")
+            if not resume or resume.startswith("--"):
+                raise ConfigError("--resume: expected the name or the folder of a run behind it")
+        elif argument in flags:
+            seen.add(argument)
+        elif argument.startswith("-"):
+            there_are = f"; there are {', '.join(flags)}"
+            raise ConfigError(f"{argument}: unknown flag{hint(argument, flags) or there_are}")
+        elif "=" in argument and not argument.endswith(".ini"):
+            overrides.append(argument)
+        else:
+            files.append(argument)
+    config, warnings = _read(files, overrides, resume)
+    if "--print-config" in seen:
+        print(to_ini(config), end="")
+        return None
+    for warning in warnings:
+        print(warning, file=sys.stderr)
+    return Command(config, tuple(files), tuple(overrides), "--check" in seen, "--quiet" in seen, resume)
+
+
+def _read(files: Sequence[str], overrides: Sequence[str], resume: str | None) -> tuple[Config, list[str]]:
+    if not files and not Path("config.ini").is_file():
+        if resume:
+            return read_config([], overrides)
+        raise ConfigError("config.ini: no such file in the current folder; name an INI file, or go to the folder that has one")
+    return read_config(files or ["config.ini"], overrides)
+
+
+def _usage(name: str) -> str:
+    lines = [f"usage: python {name}.py [CONFIG.ini ...] [section.option=value ...] [flags]", ""]
+    lines += ["No CONFIG: config.ini in the current folder. Later files win, overrides win over files.", ""]
+    lines += [f"  {flag:<15} {text}" for flag, text in FLAGS[name].items()]
+    lines += [f"  {'--help':<15} this text", "", "docs/config.md lists every option."]
+    return "\n".join(lines)
+
+
+def _located(error: UserError, config: Config | None) -> list[str]:
+    """The error's lines, those of an option with the file and line that set it."""
+    if isinstance(error, OptionError) and config is not None:
+        section, option, message = error.args
+        return [f"{config.locate(section, option)}: {message}"]
+    return [line for part in error.args for line in (_located(part, config) if isinstance(part, UserError) else [str(part)])]
+
+
+def _raise_on_sigterm() -> signal._HANDLER | None:
+    def stop(number: int, frame: types.FrameType | None) -> NoReturn:
+        raise Stopped(number)
+
+    try:
+        return signal.signal(signal.SIGTERM, stop)
+    except ValueError:  # not in the main thread
+        return None

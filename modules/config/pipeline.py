@@ -1,0 +1,97 @@
+"""The grammar of augmentation pipelines: albumentations calls written in an INI, a call a line.
+
+Only calls, keyword arguments and literal values are read, from the syntax tree; nothing is ever evaluated. Whether a
+transform or an argument exists is the business of data/transforms.py, which may import albumentations.
+"""
+
+from __future__ import annotations
+
+import ast
+import math
+import warnings
+from dataclasses import dataclass
+from typing import Any
+
+GRAMMAR = "one call a line, such as HorizontalFlip(p=0.5)"
+
+
+@dataclass(frozen=True)
+class Call:
+    """`name(*positional, **keywords)`; a value is a literal, a Call, or a list or tuple of values."""
+
+    name: str
+    positional: tuple[Any, ...]
+    keywords: tuple[tuple[str, Any], ...]
+
+    def __str__(self) -> str:
+        arguments = [_format(value) for value in self.positional]
+        arguments += [f"{name}={_format(value)}" for name, value in self.keywords]
+        return f"{self.name}({', '.join(arguments)})"
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    """Calls in the order in which they are applied; empty: nothing is done to the image."""
+
+    calls: tuple[Call, ...] = ()
+
+    def __str__(self) -> str:
+        return "\n".join(str(call) for call in self.calls)
+
+
+def parse_pipeline(text: str) -> Pipeline:
+    """The calls in `text`. Raises ValueError with the line (of the value) and what is wrong there."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", SyntaxWarning)
+            tree = ast.parse(text)
+        return Pipeline(tuple(_call_of(statement) for statement in tree.body))
+    except SyntaxError as error:
+        line = text.splitlines()[error.lineno - 1].strip() if error.lineno and error.lineno <= len(text.splitlines()) else text
+        raise ValueError(f"cannot read {line!r}; expected {GRAMMAR}") from None
+    except (RecursionError, MemoryError):
+        raise ValueError("the calls are nested too deeply") from None
+
+
+def _call_of(statement: ast.stmt) -> Call:
+    if not isinstance(statement, ast.Expr) or not isinstance(statement.value, ast.Call):
+        raise ValueError(f"{ast.unparse(statement)!r} is not a call; expected {GRAMMAR}")
+    return _call(statement.value)
+
+
+def _call(node: ast.Call) -> Call:
+    if not isinstance(node.func, ast.Name):
+        raise ValueError(f"{ast.unparse(node.func)!r} is not the name of a transform; write the name alone")
+    keywords = []
+    for keyword in node.keywords:
+        if keyword.arg is None:
+            raise ValueError(f"** is not understood in {node.func.id}(...)")
+        keywords.append((keyword.arg, _value(keyword.value)))
+    return Call(node.func.id, tuple(_value(argument) for argument in node.args), tuple(keywords))
+
+
+def _value(node: ast.expr) -> Any:
+    if isinstance(node, ast.Call):
+        return _call(node)
+    if isinstance(node, ast.List):
+        return [_value(element) for element in node.elts]
+    if isinstance(node, ast.Tuple):
+        return tuple(_value(element) for element in node.elts)
+    try:
+        value = ast.literal_eval(node)
+    except ValueError:
+        raise ValueError(f"{ast.unparse(node)!r} is not a literal value (a number, text, true or false, a list)") from None
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ValueError(f"{ast.unparse(node)!r} is not a finite number")
+    return value
+
+
+def _format(value: Any) -> str:
+    if isinstance(value, Call):
+        return str(value)
+    if isinstance(value, list):
+        return "[" + ", ".join(_format(element) for element in value) + "]"
+    if isinstance(value, tuple):
+        inside = ", ".join(_format(element) for element in value)
+        return f"({inside},)" if len(value) == 1 else f"({inside})"
+    return repr(value)

@@ -1,0 +1,63 @@
+"""A Config as INI text, and the schema as docs/config.md (`python -m modules.config.printer [--check]`)."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from modules.config.schema import OLD_SPELLINGS, OPTIONS, SECTIONS, Config, Option
+from modules.config.values import describe, format_value
+
+DOCS = Path(__file__).parents[2] / "docs" / "config.md"
+
+
+def to_ini(config: Config, help: bool = True) -> str:
+    """The whole config; with `help`, each option under its help and its default. Reading it back gives an equal Config."""
+    lines = []
+    for section, options in OPTIONS.items():
+        lines.append(f"[{section}]")
+        for option in options.values():
+            if help:
+                lines.append(f"; {option.help} (default: {_default(option)})")
+            lines.append(f"{option.name} = {format_value(getattr(getattr(config, section), option.name))}".rstrip())
+        lines.append("")
+    return "\n".join(lines)
+
+
+def to_markdown() -> str:
+    """docs/config.md: a table a section."""
+    lines = [
+        "# Every option",
+        "",
+        "Made from `modules/config/schema.py` by `python -m modules.config.printer`; change it there.",
+        "",
+        "Old spellings that are understood: "
+        + ", ".join(f"`[{section}] {old}` for `{new}`" for (section, old), new in OLD_SPELLINGS.items())
+        + ".",
+    ]
+    for section, options in OPTIONS.items():
+        lines += ["", f"## [{section}]", "", (SECTIONS[section].__doc__ or "").strip(), ""]
+        lines += ["| option | default | takes | what it does |", "|---|---|---|---|"]
+        for option in options.values():
+            cells = (f"`{option.name}`", f"`{_default(option)}`", describe(option.kind, option.bounds), option.help)
+            lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def _default(option: Option) -> str:
+    return format_value(option.default).strip() or "blank"
+
+
+def main(arguments: list[str]) -> int:
+    """Writes docs/config.md, or with --check says whether it is up to date (exit status 1 where it is not)."""
+    if arguments == ["--check"]:
+        fresh = DOCS.is_file() and DOCS.read_text(encoding="utf-8") == to_markdown()
+        print(f"{DOCS.name} is up to date" if fresh else f"{DOCS.name} is out of date: run python -m modules.config.printer")
+        return 0 if fresh else 1
+    DOCS.parent.mkdir(exist_ok=True)
+    DOCS.write_text(to_markdown(), encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

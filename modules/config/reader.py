@@ -1,0 +1,221 @@
+"""INI files and `section.option=value` overrides to one Config, or every mistake in them at once.
+
+configparser reads the values; a second look at the lines finds where each option stands, which configparser does not
+tell, and what configparser would report one at a time.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from configparser import Error as ParserError
+from configparser import RawConfigParser
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from modules.config.errors import ConfigError, hint, nearest
+from modules.config.schema import OLD_SPELLINGS, OPTIONS, SECTIONS, Config, Option, contradictions, place
+from modules.config.values import is_single, parse_value
+
+COMMENT = ("#", ";")
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One option as somebody wrote it. `origin`: `config.ini:12`, or `override`."""
+
+    origin: str
+    section: str
+    name: str
+    text: str
+
+
+def read_config(paths: Sequence[str | Path], overrides: Sequence[str] = ()) -> tuple[Config, list[str]]:
+    """The Config of several INI files, later ones winning option by option, and of overrides, which win over files.
+
+    Returns it with warnings, a line each. Raises ConfigError with every mistake of all of them, a line each.
+    """
+    mistakes: list[str] = []
+    settings: list[Setting] = []
+    for path in paths:
+        settings += _read_file(Path(path), mistakes)
+    settings += _read_overrides(overrides, mistakes)
+    return _build(settings, mistakes)
+
+
+def _read_file(path: Path, mistakes: list[str]) -> list[Setting]:
+    try:
+        text = path.read_bytes().decode("utf-8-sig")
+    except FileNotFoundError:
+        others = [other.name for other in path.parent.glob("*.ini")] if path.parent.is_dir() else []
+        mistakes.append(f"{path}: no such INI file{hint(path.name, others)}; an override is written section.option=value")
+        return []
+    except UnicodeDecodeError as error:
+        mistakes.append(f"{path}: expected UTF-8 text, got byte 0x{error.object[error.start]:02x} at position {error.start}")
+        return []
+    except OSError as error:
+        mistakes.append(f"{path}: cannot be read: {error.strerror}")
+        return []
+    lines = text.splitlines()
+    places = _find_places(path, lines, mistakes)
+    parser = RawConfigParser(
+        interpolation=None,
+        strict=False,
+        inline_comment_prefixes=COMMENT,
+        default_section="\0",
+        allow_no_value=True,
+        empty_lines_in_values=True,
+    )
+    try:
+        # What stands before the first section is a mistake already; configparser would stop there.
+        first = next((number for number, line in enumerate(lines) if line.startswith("[")), len(lines))
+        parser.read_string("\n" * first + "\n".join(lines[first:]), source=str(path))
+    except ParserError as error:
+        if not any(line.startswith(f"{path}:") for line in mistakes):
+            mistakes.append(f"{path}: {' '.join(str(error).split())}")
+        return []
+    settings = []
+    for section in parser.sections():
+        for name, value in parser.items(section):
+            origin = f"{path}:{places[section, name]}" if (section, name) in places else str(path)
+            if value is None:
+                mistakes.append(f"{origin} [{section}] {name}: expected 'option = value', got {name!r}")
+            else:
+                settings.append(Setting(origin, section, name, value.strip()))
+    return settings
+
+
+def _find_places(path: Path, lines: Sequence[str], mistakes: list[str]) -> dict[tuple[str, str], int]:
+    """The line of each (section, option); what stands twice, or before any section, is a mistake."""
+    places: dict[tuple[str, str], int] = {}
+    sections: dict[str, int] = {}
+    section, indent, option_open = "", 0, False
+    for number, line in enumerate(lines, 1):
+        code = _without_comment(line)
+        if not code.strip():
+            continue
+        depth = len(code) - len(code.lstrip())
+        if option_open and depth > indent:
+            continue  # a further line of a value
+        indent, code = depth, code.strip()
+        header = re.match(r"\[(?P<name>.+)\]", code)
+        if header:
+            section, option_open = header["name"], False
+            if section in sections:
+                mistakes.append(f"{path}:{number} [{section}]: this section stands at line {sections[section]} already")
+            sections.setdefault(section, number)
+            continue
+        name = re.split(r"[=:]", code, maxsplit=1)[0].strip().lower()
+        option_open = True
+        if not section:
+            mistakes.append(f"{path}:{number}: expected a [section] before {code!r}")
+        elif (section, name) in places:
+            mistakes.append(f"{path}:{number} [{section}] {name}: stands at line {places[section, name]} already")
+        places[section, name] = number
+    return places
+
+
+def _without_comment(line: str) -> str:
+    if line.strip().startswith(COMMENT):
+        return ""
+    return re.split(r"\s[#;]", line, maxsplit=1)[0]
+
+
+def _read_overrides(overrides: Iterable[str], mistakes: list[str]) -> list[Setting]:
+    settings = []
+    for override in overrides:
+        target, equals, text = override.partition("=")
+        section, dot, name = target.strip().partition(".")
+        if not equals or not dot:
+            mistakes.append(f"override {override}: expected section.option=value")
+            continue
+        settings.append(Setting("override", section, name.lower(), text.strip()))
+    return settings
+
+
+def _build(settings: Iterable[Setting], mistakes: list[str]) -> tuple[Config, list[str]]:
+    values: dict[str, dict[str, Any]] = {section: {} for section in SECTIONS}
+    origins: dict[tuple[str, str], str] = {}
+    spelt: dict[tuple[str, str, str], str] = {}
+    warnings: list[str] = []
+    broken: set[tuple[str, str]] = set()
+    for setting in settings:
+        option = _find_option(setting, mistakes)
+        if option is None:
+            continue
+        if _spelt_twice(setting, option, spelt, mistakes):
+            continue
+        origins[option.section, option.name] = setting.origin
+        try:
+            values[option.section][option.name] = parse_value(_one_value(setting, option, warnings), option.kind, option.bounds)
+        except ValueError as error:
+            broken.add((option.section, option.name))
+            mistakes.append(_explain(setting, option, str(error)))
+    sections = {name: kind(**values[name]) for name, kind in SECTIONS.items()}
+    config = Config(**sections, origins=MappingProxyType(origins))
+    for section, name, message in contradictions(config):
+        if (section, name) not in broken:
+            mistakes.append(f"{config.locate(section, name)}: {message}")
+    if mistakes:
+        raise ConfigError(*dict.fromkeys(mistakes))
+    return config, warnings
+
+
+def _find_option(setting: Setting, mistakes: list[str]) -> Option | None:
+    where = place(setting.origin, setting.section, setting.name)
+    if setting.section not in OPTIONS:
+        message = "[DEFAULT] is not used" if setting.section == "DEFAULT" else "unknown section"
+        there_are = f"; there are {', '.join(OPTIONS)}"
+        mistakes.append(f"{where}: {message}{hint(setting.section, OPTIONS) or there_are}")
+        return None
+    options = OPTIONS[setting.section]
+    name = OLD_SPELLINGS.get((setting.section, setting.name), setting.name)
+    if name in options:
+        return options[name]
+    elsewhere = [section for section, others in OPTIONS.items() if name in others]
+    if elsewhere:
+        advice = f"; it belongs in [{elsewhere[0]}]"
+    elif "(" in name:
+        advice = "; further lines of a value are indented"
+    elif nearest(name, options):
+        advice = hint(name, options)
+    else:
+        advice = _hint_elsewhere(name) or f"; [{setting.section}] has {', '.join(options)}"
+    mistakes.append(f"{where}: unknown option{advice}")
+    return None
+
+
+def _hint_elsewhere(name: str) -> str:
+    everywhere: Mapping[str, str] = {option: section for section, options in OPTIONS.items() for option in options}
+    found = nearest(name, everywhere)
+    return f" (did you mean {found[0]} in [{everywhere[found[0]]}]?)" if found else ""
+
+
+def _spelt_twice(setting: Setting, option: Option, spelt: dict[tuple[str, str, str], str], mistakes: list[str]) -> bool:
+    """Whether the same file sets an option under its old and its new name."""
+    source = setting.origin.rpartition(":")[0] or setting.origin
+    first = spelt.setdefault((source, option.section, option.name), setting.name)
+    if first == setting.name:
+        return False
+    mistakes.append(f"{place(setting.origin, setting.section, setting.name)}: the same as {first}, which is set too; keep one")
+    return True
+
+
+def _one_value(setting: Setting, option: Option, warnings: list[str]) -> str:
+    """The text without the comma that the reference notes leave behind a single value."""
+    text = setting.text
+    if not is_single(option.kind) or text.count(",") != 1 or not text.endswith(","):
+        return text
+    warnings.append(f"{place(setting.origin, setting.section, setting.name)}: the comma after {text!r} is dropped")
+    return text[:-1].rstrip()
+
+
+def _explain(setting: Setting, option: Option, expected: str) -> str:
+    where = place(setting.origin, setting.section, setting.name)
+    if "; expected " in expected or "cannot" in expected or " is not " in expected or "nested" in expected:
+        return f"{where}: {expected}"
+    phrase, did_you_mean, word = expected.partition(" (did you mean")
+    got = setting.text if len(setting.text) <= 80 else setting.text[:77] + "..."
+    return f"{where}: expected {phrase}, got {got!r}{did_you_mean}{word}"

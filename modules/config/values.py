@@ -1,0 +1,151 @@
+"""One option's text to its value and back, by the type that the schema gives it."""
+
+from __future__ import annotations
+
+import math
+import re
+import types
+from configparser import RawConfigParser
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple, Union, get_args, get_origin
+
+from modules.config.errors import hint
+from modules.config.pipeline import GRAMMAR, Pipeline, parse_pipeline
+
+
+class Size(NamedTuple):
+    """Height and width in pixels."""
+
+    height: int
+    width: int
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """The interval in which a number must lie; None: open to that side."""
+
+    at_least: float | None = None
+    above: float | None = None
+    at_most: float | None = None
+    below: float | None = None
+
+    def hold(self, number: float) -> bool:
+        return (
+            (self.at_least is None or number >= self.at_least)
+            and (self.above is None or number > self.above)
+            and (self.at_most is None or number <= self.at_most)
+            and (self.below is None or number < self.below)
+        )
+
+    def __str__(self) -> str:
+        pairs = ((">=", self.at_least), (">", self.above), ("<=", self.at_most), ("<", self.below))
+        return " and ".join(f"{sign} {bound:g}" for sign, bound in pairs if bound is not None)
+
+
+def parse_value(text: str, kind: Any, bounds: Bounds) -> Any:
+    """The value that `text` stands for. Raises ValueError with what was expected, as a phrase."""
+    if _is_union(kind):
+        return _parse_union(text, kind, bounds)
+    if kind is type(None):
+        if text:
+            raise ValueError("blank")
+        return None
+    if kind is bool:
+        if text.lower() not in RawConfigParser.BOOLEAN_STATES:
+            raise ValueError(describe(kind, bounds))
+        return RawConfigParser.BOOLEAN_STATES[text.lower()]
+    if kind is int or kind is float:
+        return _parse_number(text, kind, bounds)
+    if kind is Size:
+        numbers = [_parse_number(part.strip(), int, bounds, Size) for part in text.split(",")]
+        if len(numbers) > 2:
+            raise ValueError(describe(kind, bounds))
+        return Size(int(numbers[0]), int(numbers[-1]))
+    if kind is Pipeline:
+        return parse_pipeline(text)
+    if get_origin(kind) is Literal:
+        return _parse_choice(text, kind)
+    if get_origin(kind) is tuple:
+        element = get_args(kind)[0]
+        return tuple(parse_value(part.strip(), element, bounds) for part in text.removesuffix(",").split(","))
+    assert kind is str, f"no parser for {kind}"
+    if not text:
+        raise ValueError("some text")
+    return text
+
+
+def format_value(value: Any) -> str:
+    """The text that `parse_value` reads back as the same value."""
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, Size):
+        return str(value.height) if value.height == value.width else f"{value.height}, {value.width}"
+    if isinstance(value, tuple):
+        return ", ".join(format_value(part) for part in value)
+    if isinstance(value, Pipeline):
+        return "".join(f"\n    {line}" for line in str(value).splitlines())
+    return str(value)
+
+
+def describe(kind: Any, bounds: Bounds) -> str:
+    """What an option of this type takes, as a phrase: `an integer >= 1`."""
+    if _is_union(kind):
+        return " or ".join(describe(member, bounds) for member in get_args(kind))
+    if get_origin(kind) is Literal:
+        choices = [str(choice) for choice in get_args(kind)]
+        return choices[0] if len(choices) == 1 else f"one of {', '.join(choices)}"
+    if get_origin(kind) is tuple:
+        return f"a comma-separated list, each {describe(get_args(kind)[0], bounds)}"
+    interval = f" {bounds}" if str(bounds) else ""
+    return {
+        bool: "true or false",
+        int: f"an integer{interval}",
+        float: f"a number{interval}",
+        str: "text",
+        Size: f"N or H, W, integers{interval}",
+        Pipeline: GRAMMAR,
+        type(None): "blank",
+    }[kind]
+
+
+def is_single(kind: Any) -> bool:
+    """Whether a comma can never be part of such a value, or only between two numbers."""
+    members = get_args(kind) if _is_union(kind) else (kind,)
+    return not any(member is Pipeline or get_origin(member) is tuple for member in members)
+
+
+def _is_union(kind: Any) -> bool:
+    return get_origin(kind) in (Union, types.UnionType)
+
+
+def _parse_union(text: str, kind: Any, bounds: Bounds) -> Any:
+    members = get_args(kind)
+    for member in members:
+        try:
+            return parse_value(text, member, bounds)
+        except ValueError as error:
+            # A pipeline's own message names the place; everything else is told as the list of what is possible.
+            if member is Pipeline:
+                raise ValueError(str(error)) from None
+    words = [str(choice) for member in members if get_origin(member) is Literal for choice in get_args(member)]
+    raise ValueError(describe(kind, bounds) + hint(text, words))
+
+
+def _parse_number(text: str, kind: type, bounds: Bounds, whole: type | None = None) -> Any:
+    expected = describe(whole or kind, bounds)
+    pattern = r"[+-]?\d+" if kind is int else r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?"
+    if not re.fullmatch(pattern, text, re.ASCII) or len(text) > 300:
+        raise ValueError(expected)
+    number = kind(text)
+    if not math.isfinite(number) or not bounds.hold(number):
+        raise ValueError(expected)
+    return number
+
+
+def _parse_choice(text: str, kind: Any) -> Any:
+    choices = {str(choice): choice for choice in get_args(kind)}
+    if text.lower() not in choices:
+        raise ValueError(describe(kind, Bounds()) + hint(text, choices))
+    return choices[text.lower()]
