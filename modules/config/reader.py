@@ -59,7 +59,7 @@ def _read_file(path: Path, mistakes: list[str]) -> list[Setting]:
         mistakes.append(f"{path}: cannot be read: {error.strerror}")
         return []
     lines = text.splitlines()
-    places = _find_places(path, lines, mistakes)
+    places, headers = _find_places(path, lines, mistakes)
     parser = RawConfigParser(
         interpolation=None,
         strict=False,
@@ -78,6 +78,9 @@ def _read_file(path: Path, mistakes: list[str]) -> list[Setting]:
         return []
     settings = []
     for section in parser.sections():
+        if section not in OPTIONS:
+            mistakes.append(f"{path}:{headers[section]} [{section}]: {_unknown_section(section)}")
+            continue
         for name, value in parser.items(section):
             origin = f"{path}:{places[section, name]}" if (section, name) in places else str(path)
             if value is None:
@@ -87,8 +90,8 @@ def _read_file(path: Path, mistakes: list[str]) -> list[Setting]:
     return settings
 
 
-def _find_places(path: Path, lines: Sequence[str], mistakes: list[str]) -> dict[tuple[str, str], int]:
-    """The line of each (section, option); what stands twice, or before any section, is a mistake."""
+def _find_places(path: Path, lines: Sequence[str], mistakes: list[str]) -> tuple[dict[tuple[str, str], int], dict[str, int]]:
+    """The lines of each (section, option) and of each section; what stands twice, or before any section, is a mistake."""
     places: dict[tuple[str, str], int] = {}
     sections: dict[str, int] = {}
     section, indent, option_open = "", 0, False
@@ -114,7 +117,7 @@ def _find_places(path: Path, lines: Sequence[str], mistakes: list[str]) -> dict[
         elif (section, name) in places:
             mistakes.append(f"{path}:{number} [{section}] {name}: stands at line {places[section, name]} already")
         places[section, name] = number
-    return places
+    return places, sections
 
 
 def _without_comment(line: str) -> str:
@@ -166,9 +169,7 @@ def _build(settings: Iterable[Setting], mistakes: list[str]) -> tuple[Config, li
 def _find_option(setting: Setting, mistakes: list[str]) -> Option | None:
     where = place(setting.origin, setting.section, setting.name)
     if setting.section not in OPTIONS:
-        message = "[DEFAULT] is not used" if setting.section == "DEFAULT" else "unknown section"
-        there_are = f"; there are {', '.join(OPTIONS)}"
-        mistakes.append(f"{where}: {message}{hint(setting.section, OPTIONS) or there_are}")
+        mistakes.append(f"{where}: {_unknown_section(setting.section)}")
         return None
     options = OPTIONS[setting.section]
     name = OLD_SPELLINGS.get((setting.section, setting.name), setting.name)
@@ -185,6 +186,11 @@ def _find_option(setting: Setting, mistakes: list[str]) -> Option | None:
         advice = _hint_elsewhere(name) or f"; [{setting.section}] has {', '.join(options)}"
     mistakes.append(f"{where}: unknown option{advice}")
     return None
+
+
+def _unknown_section(section: str) -> str:
+    message = "a section that applies to all others is not used; set each option in its own" if section == "DEFAULT" else "unknown section"
+    return message + (hint(section, OPTIONS) if section != "DEFAULT" else "") + f"; there are {', '.join(OPTIONS)}"
 
 
 def _hint_elsewhere(name: str) -> str:

@@ -39,7 +39,7 @@ class Bounds:
 
     def __str__(self) -> str:
         pairs = ((">=", self.at_least), (">", self.above), ("<=", self.at_most), ("<", self.below))
-        return " and ".join(f"{sign} {bound:g}" for sign, bound in pairs if bound is not None)
+        return " and ".join(f"{sign} {_plain(bound)}" for sign, bound in pairs if bound is not None)
 
 
 def parse_value(text: str, kind: Any, bounds: Bounds) -> Any:
@@ -114,6 +114,10 @@ def is_single(kind: Any) -> bool:
     """Whether a comma can never be part of such a value, or only between two numbers."""
     members = get_args(kind) if _is_union(kind) else (kind,)
     return not any(member is Pipeline or get_origin(member) is tuple for member in members)
+
+
+def _plain(number: float) -> str:
+    return str(int(number)) if number == int(number) else f"{number:g}"
 
 
 def _is_union(kind: Any) -> bool:

@@ -1,0 +1,89 @@
+"""Device, precision, memory layout, threads: chosen by rule, once, and saved with the run."""
+
+from __future__ import annotations
+
+import os
+import platform
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import asdict, dataclass
+from importlib import metadata
+from typing import Any
+
+import cv2
+import torch
+
+from modules.config.errors import ConfigError
+from modules.config.schema import Compute, Settings
+
+PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+PACKAGES = ("torch", "torchvision", "timm", "albumentations", "scikit-learn", "pandas", "numpy", "Pillow", "opencv-python-headless")
+
+
+@dataclass(frozen=True)
+class Process:
+    """What this process computes with; no `auto` is left."""
+
+    device: torch.device
+    precision: str
+    channels_last: bool
+    workers: int
+    threads: int
+
+    def autocast(self) -> AbstractContextManager[None]:
+        """Mixed precision around a forward pass; nothing for float32."""
+        if self.precision == "float32":
+            return nullcontext()
+        return torch.autocast(self.device.type, dtype=PRECISIONS[self.precision])  # type: ignore[no-any-return,unused-ignore]
+
+    def describe(self) -> str:
+        layout = ", channels_last" if self.channels_last else ""
+        return f"{self.device}, {self.precision}{layout}, {self.threads} threads, {self.workers} workers"
+
+
+def start_process(settings: Settings, compute: Compute) -> tuple[Process, list[str]]:
+    """Sets up torch and OpenCV as the config says. Returns what was chosen, with remarks for the person, a line each.
+
+    Raises ConfigError where float16 is asked for on a CPU, on which it trains wrongly or not at all.
+    """
+    remarks = []
+    device = torch.device("cpu")
+    if settings.gpu:
+        accelerator = torch.accelerator.current_accelerator(check_available=True) if torch.accelerator.is_available() else None
+        device = accelerator or device
+        if accelerator is None:
+            remarks.append("no GPU found: training on the CPU")
+    if device.type == "cpu" and settings.precision == "float16":
+        raise ConfigError("[settings] precision: float16 wants a GPU; on a CPU use bfloat16 or float32")
+    torch.set_num_threads(compute.threads or os.cpu_count() or 1)
+    cv2.setNumThreads(0)  # the loader's workers, or torch's threads, have the cores already
+    torch.use_deterministic_algorithms(settings.deterministic, warn_only=True)
+    torch.backends.cudnn.benchmark = not settings.deterministic
+    if settings.deterministic:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    on_gpu = device.type != "cpu"
+    channels_last = on_gpu if settings.channels_last == "auto" else settings.channels_last
+    workers = _choose_workers(settings.num_workers, on_gpu)
+    return Process(device, _choose_precision(settings.precision, device), channels_last, workers, torch.get_num_threads()), remarks
+
+
+def describe_environment(process: Process) -> dict[str, Any]:
+    """Versions, device and choices, for environment.json."""
+    chosen = {**asdict(process), "device": str(process.device)}
+    if process.device.type == "cuda":
+        chosen["device_name"] = torch.cuda.get_device_name(process.device)
+    versions = {name: metadata.version(name) for name in PACKAGES}
+    return {"python": platform.python_version(), "platform": platform.platform(), "versions": versions, **chosen}
+
+
+def _choose_workers(num_workers: int | str, on_gpu: bool) -> int:
+    if isinstance(num_workers, int):
+        return num_workers
+    return min(8, max(1, (os.cpu_count() or 1) - 1)) if on_gpu else 0
+
+
+def _choose_precision(precision: str, device: torch.device) -> str:
+    if precision != "auto":
+        return precision
+    if device.type == "cuda":
+        return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float16"
+    return "float32"

@@ -1,0 +1,1 @@
+"""From a contest's files to batches: samples, folds, pixels, augmentation, loaders. Knows nothing of models."""

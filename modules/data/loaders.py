@@ -1,0 +1,141 @@
+"""Rows to batches of uint8 images, in this process or in workers, with the same result from any number of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import albumentations as A
+import cv2
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from modules.compute.seeding import derive_seed
+from modules.config.errors import DataError
+from modules.data.pixels import Pixels, read_image, resize_image
+from modules.data.preprocessing import Preprocessing
+from modules.data.samples import Rows, Samples
+from modules.data.transforms import apply
+
+
+class Draw(NamedTuple):
+    """One image of an epoch: everything that its augmentation may depend on, and its row."""
+
+    epoch: int
+    position: int
+    row: int
+
+
+class Batch(NamedTuple):
+    """images: (batch, height, width, channels) uint8. targets: (batch,) int64, -1 where unknown. rows: (batch,) int64."""
+
+    images: torch.Tensor
+    targets: torch.Tensor
+    rows: torch.Tensor
+
+
+class BatchSampler(Sampler[list[Draw]]):
+    """The batches of an epoch as lists of draws.
+
+    Shuffled: the order is a function of (seed, fold, epoch), set by `set_epoch`, and a last batch of one image is left
+    out, since BatchNorm cannot train on it. Otherwise: the rows as they are, all of them.
+    """
+
+    def __init__(self, rows: Rows, batch_size: int, shuffle_seed: tuple[int, int] | None = None) -> None:
+        self.rows = rows
+        self.batch_size = batch_size
+        self.shuffle_seed = shuffle_seed
+        self.epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return -(-self._used() // self.batch_size)
+
+    def __iter__(self) -> Iterator[list[Draw]]:
+        rows = self.rows
+        if self.shuffle_seed is not None:
+            order = np.random.default_rng(derive_seed(*self.shuffle_seed, self.epoch, "order")).permutation(len(rows))
+            rows = rows[order]
+        for start in range(0, self._used(), self.batch_size):
+            stop = min(start + self.batch_size, self._used())
+            yield [Draw(self.epoch, position, int(rows[position])) for position in range(start, stop)]
+
+    def _used(self) -> int:
+        count = len(self.rows)
+        alone = self.shuffle_seed is not None and count > 1 and count % self.batch_size == 1
+        return count - 1 if alone and self.batch_size > 1 else count
+
+
+class ImageBatches(Dataset[Batch | DataError]):
+    """Decodes, resizes and augments a batch at a time.
+
+    A DataError is returned, not raised: it would come out of a worker with that worker's traceback as its message.
+    """
+
+    def __init__(self, samples: Samples, preprocessing: Preprocessing, pipeline: A.Compose, draw_seed: tuple[int | str, ...]) -> None:
+        self.samples = samples
+        self.preprocessing = preprocessing
+        self.pipeline = pipeline
+        self.draw_seed = draw_seed
+
+    def __getitem__(self, draws: list[Draw]) -> Batch | DataError:  # type: ignore[override]
+        try:
+            images = np.stack([self._image(draw) for draw in draws])
+        except DataError as error:
+            return error
+        rows = np.array([draw.row for draw in draws], dtype=np.int64)
+        targets = np.full(len(rows), -1) if self.samples.targets is None else self.samples.targets[rows]
+        return Batch(torch.from_numpy(images), torch.from_numpy(targets), torch.from_numpy(rows))
+
+    def _image(self, draw: Draw) -> Pixels:
+        pixels = read_image(self.samples.path(draw.row), self.preprocessing.channels)
+        pixels = resize_image(pixels, self.preprocessing.size, self.preprocessing.resize)
+        return apply(self.pipeline, pixels, *self.draw_seed, draw.epoch, draw.position)
+
+
+class Loader:
+    """Batches of one fold, epoch after epoch, from workers that outlive epochs.
+
+    Raises DataError for an image that cannot be read, and where a worker dies, with the option to change.
+    """
+
+    def __init__(self, dataset: ImageBatches, sampler: BatchSampler, workers: int, pin_memory: bool) -> None:
+        self.sampler = sampler
+        self.batches = DataLoader(
+            dataset,
+            batch_size=None,
+            sampler=sampler,
+            num_workers=workers,
+            collate_fn=_as_it_is,
+            worker_init_fn=_start_worker,
+            persistent_workers=workers > 0,
+            pin_memory=pin_memory,
+        )
+
+    def __len__(self) -> int:
+        return len(self.sampler)
+
+    def epoch(self, number: int) -> Iterator[Batch]:
+        """The batches of epoch `number`."""
+        self.sampler.set_epoch(number)
+        try:
+            for batch in self.batches:
+                if isinstance(batch, DataError):
+                    raise batch
+                yield batch
+        except RuntimeError as error:
+            if "worker" in str(error).lower() or "shared memory" in str(error).lower():
+                first = str(error).splitlines()[0]
+                raise DataError(f"a data worker died ({first}); try settings.num_workers=0, or a smaller hyper_params.batch_size") from error
+            raise
+
+
+def _as_it_is(batch: Batch | DataError) -> Batch | DataError:
+    return batch
+
+
+def _start_worker(worker: int) -> None:
+    cv2.setNumThreads(0)

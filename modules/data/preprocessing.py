@@ -1,0 +1,53 @@
+"""What every image goes through before a model sees it, without augmentation. A checkpoint carries it to inference."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from modules.config.pipeline import Pipeline, parse_pipeline
+from modules.config.schema import Data
+from modules.config.values import Size
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """mean, std: a channel, of pixels scaled to 0..1. `valid`: transforms after the resize, for validation and test."""
+
+    size: Size
+    resize: str
+    channels: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    valid: Pipeline
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, as a checkpoint holds them."""
+        return {**asdict(self), "size": list(self.size), "mean": list(self.mean), "std": list(self.std), "valid": str(self.valid)}
+
+    @classmethod
+    def from_dict(cls, content: Mapping[str, Any]) -> Preprocessing:
+        values = dict(content)
+        values["size"] = Size(*values["size"])
+        values["mean"], values["std"] = tuple(values["mean"]), tuple(values["std"])
+        values["valid"] = parse_pipeline(values["valid"])
+        return cls(**values)
+
+
+def make_preprocessing(data: Data, valid: Pipeline | None, mean: tuple[float, ...], std: tuple[float, ...]) -> Preprocessing:
+    """The preprocessing that [data] asks for; `mean` and `std` (three channels) are what auto means for the model."""
+    return Preprocessing(
+        size=data.image_size,
+        resize=data.resize,
+        channels=data.channels,
+        mean=_per_channel(mean if data.mean == "auto" else data.mean, data.channels),
+        std=_per_channel(std if data.std == "auto" else data.std, data.channels),
+        valid=valid or Pipeline(),
+    )
+
+
+def _per_channel(values: tuple[float, ...], channels: int) -> tuple[float, ...]:
+    if len(values) == channels:
+        return values
+    return (sum(values) / len(values),) * channels

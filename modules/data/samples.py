@@ -1,0 +1,68 @@
+"""Samples: what a contest's tables say, whatever their layout. Sources make them; everything else reads them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from modules.config.errors import DataError, shorten
+
+Text = NDArray[np.str_]
+Rows = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Samples:
+    """N images with their ids, and for training their labels.
+
+    ids: (N,) text. files: (N,) paths relative to `root`. targets: (N,) positions in `classes`, or None for a test set.
+    groups: (N,) text, or None. Arrays of text, so that worker processes share their memory.
+    """
+
+    ids: Text
+    root: Path
+    files: Text
+    classes: tuple[str, ...]
+    targets: Rows | None = None
+    groups: Text | None = None
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def path(self, row: int) -> Path:
+        return self.root / str(self.files[row])
+
+    def take(self, rows: Rows) -> Samples:
+        """The samples of these rows, in this order."""
+        return replace(
+            self,
+            ids=self.ids[rows],
+            files=self.files[rows],
+            targets=None if self.targets is None else self.targets[rows],
+            groups=None if self.groups is None else self.groups[rows],
+        )
+
+
+def order_classes(labels: Sequence[str]) -> tuple[str, ...]:
+    """The distinct labels: by number where all are whole numbers ("2" before "10"), else by text."""
+    distinct = set(labels)
+    if all(re.fullmatch(r"-?\d+", label, re.ASCII) for label in distinct):
+        return tuple(sorted(distinct, key=lambda label: (int(label), label)))
+    return tuple(sorted(distinct))
+
+
+def encode_labels(labels: Sequence[str], where: str) -> tuple[tuple[str, ...], Rows]:
+    """Classes, and each label's position in them. Raises DataError for blank labels (with row numbers) or a single class."""
+    blank = [row + 2 for row, label in enumerate(labels) if not label.strip()]
+    if blank:
+        raise DataError(f"{where}: {len(blank)} labels are missing, in lines {shorten(blank)}")
+    classes = order_classes(labels)
+    if len(classes) < 2:
+        raise DataError(f"{where}: expected two classes or more, found only {shorten(classes) or 'none'}")
+    position = {name: index for index, name in enumerate(classes)}
+    return classes, np.array([position[label] for label in labels], dtype=np.int64)

@@ -1,0 +1,81 @@
+"""A table of ids and labels, a folder of images for training and one for the test, and a template of the submission."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from modules.config.errors import DataError, OptionError, shorten
+from modules.config.schema import Data
+from modules.data.samples import Samples, encode_labels
+from modules.data.tables import column, column_of_ids, read_table
+
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
+
+
+def load_train(data: Data, folder: Path) -> Samples:
+    """The labelled samples, in the table's order. Raises UserError in a line for whatever of the table is not as declared."""
+    path = folder / data.train_csv
+    table = read_table(path, "data", "train_csv")
+    label = data.label_columns[0]
+    classes, targets = encode_labels(column(table, label, path, "label_columns"), f"{path}, column '{label}'")
+    groups = None
+    if data.group_column is not None:
+        groups = column(table, data.group_column, path, "group_column")
+        blank = [row + 2 for row, group in enumerate(groups) if not group.strip()]
+        if blank:
+            raise DataError(f"{path}: {len(blank)} cells of group_column '{data.group_column}' are blank, in lines {shorten(blank)}")
+    ids = column_of_ids(table, id_column(data, folder), path)
+    return Samples(
+        ids=np.array(ids),
+        root=folder / data.train_images,
+        files=_files(data, table, ids, path, folder / data.train_images),
+        classes=classes,
+        targets=targets,
+        groups=None if groups is None else np.array(groups),
+    )
+
+
+def load_test(data: Data, folder: Path, classes: tuple[str, ...]) -> Samples:
+    """The samples to predict, in the order of the test table, or of the template where there is none."""
+    name, option = (data.test_csv, "test_csv") if data.test_csv else (data.sample_submission, "sample_submission")
+    path = folder / name
+    table = read_table(path, "data", option)
+    ids = column_of_ids(table, id_column(data, folder), path)
+    root = folder / data.test_images
+    files = _files(data, table, ids, path, root) if data.test_csv else _named_by_id(data, ids, root)
+    return Samples(ids=np.array(ids), root=root, files=files, classes=classes)
+
+
+def id_column(data: Data, folder: Path) -> str:
+    """The column of ids: as configured, or the first one of the template."""
+    if data.id_column:
+        return data.id_column
+    path = folder / data.sample_submission
+    if not path.is_file():
+        raise OptionError("data", "id_column", f"blank, and there is no {path} to take its first column from; name the column")
+    return str(read_table(path, "data", "sample_submission").columns[0])
+
+
+def _files(data: Data, table: pd.DataFrame, ids: list[str], path: Path, root: Path) -> np.ndarray:
+    if data.image_column is None:
+        return _named_by_id(data, ids, root)
+    return _named_by_id(data, column(table, data.image_column, path, "image_column"), root)
+
+
+def _named_by_id(data: Data, names: list[str], root: Path) -> np.ndarray:
+    """Paths relative to `root`: the name, with `image_suffix` where it has no image's suffix of its own.
+
+    Raises DataError for names that lead out of `root`, by `..`, as an absolute path, or through a link.
+    """
+    suffix = data.image_suffix or ""
+    suffix = suffix if not suffix or suffix.startswith(".") else f".{suffix}"
+    files = [name if name.lower().endswith(IMAGE_SUFFIXES) else name + suffix for name in names]
+    inside = os.path.realpath(root) + os.sep
+    outside = [file for file in files if "\0" in file or not os.path.realpath(os.path.join(root, file)).startswith(inside)]
+    if outside:
+        raise DataError(f"{root}: {len(outside)} image paths lead out of the folder: {shorten(map(repr, outside), 3)}")
+    return np.array(files)

@@ -1,0 +1,65 @@
+"""CSV tables as text: no value is turned into a number or taken for missing, so that `007` and `NA` stay what they are."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+
+import pandas as pd
+
+from modules.config.errors import DataError, OptionError, hint, shorten
+
+
+def read_table(path: Path, section: str, option: str) -> pd.DataFrame:
+    """The table at `path`, every cell as text, blank cells as "".
+
+    Comma, semicolon or tab separate, whichever the header has most of. Raises DataError in one line for a file that is
+    missing, empty, not UTF-8 or not a table; `option` is the one that named it.
+    """
+    if not path.is_file():
+        others = sorted(file.name for file in path.parent.glob("*.csv")) if path.parent.is_dir() else []
+        found = f"{path.parent} has {shorten(others)}" if others else f"{path.parent} has no .csv" if path.parent.is_dir() else "nor its folder"
+        raise OptionError(section, option, f"{path}: no such file; {found}{hint(path.name, others)}")
+    try:
+        with warnings.catch_warnings():
+            # A row with more cells than the header has would lose them, or shift the columns, with a warning at most.
+            warnings.simplefilter("error", pd.errors.ParserWarning)
+            table = pd.read_csv(
+                path, sep=separator(path), dtype=str, keep_default_na=False, na_filter=False, index_col=False, encoding="utf-8-sig"
+            )
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path}: expected UTF-8 text, got byte 0x{error.object[error.start]:02x}; save the table as UTF-8") from None
+    except (pd.errors.ParserError, pd.errors.ParserWarning, pd.errors.EmptyDataError, ValueError) as error:
+        raise DataError(f"{path}: not a table: {' '.join(str(error).split())}") from None
+    if table.empty:
+        raise DataError(f"{path}: the table has no rows")
+    return table.fillna("")  # cells that a short row lacks
+
+
+def separator(path: Path) -> str:
+    """The character that separates the cells of the header line."""
+    with open(path, encoding="utf-8-sig", errors="replace") as file:
+        header = file.readline()
+    return max((",", ";", "\t"), key=header.count)
+
+
+def column(table: pd.DataFrame, name: str, path: Path, option: str) -> list[str]:
+    """The cells of a column. Raises OptionError with the columns there are."""
+    if name not in table.columns:
+        raise OptionError(
+            "data", option, f"{path.name} has no column '{name}'{hint(name, map(str, table.columns))}; it has {shorten(table.columns, 12)}"
+        )
+    return [str(cell) for cell in table[name]]
+
+
+def column_of_ids(table: pd.DataFrame, name: str, path: Path, option: str = "id_column") -> list[str]:
+    """The ids, each there and each once. Raises DataError with line numbers, or the ids that stand twice."""
+    ids = column(table, name, path, option)
+    blank = [row + 2 for row, value in enumerate(ids) if not value.strip()]
+    if blank:
+        raise DataError(f"{path}: {len(blank)} ids in column '{name}' are missing, in lines {shorten(blank)}")
+    first: dict[str, int] = {}
+    twice = [f"'{value}' in lines {first[value]} and {line}" for line, value in enumerate(ids, 2) if first.setdefault(value, line) != line]
+    if twice:
+        raise DataError(f"{path}: {len(twice)} ids in column '{name}' stand more than once: {shorten(twice, 3)}")
+    return ids

@@ -1,0 +1,171 @@
+"""albumentations pipelines: the presets, those written in the INI, and one reproducible draw from them.
+
+A pipeline takes and returns (height, width, channels) uint8 of one size; scaling to numbers is the device's work.
+"""
+
+from __future__ import annotations
+
+import inspect
+import os
+import warnings
+from typing import Any
+
+os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # it asks the network for its newest version otherwise
+
+import albumentations as A
+import cv2
+import numpy as np
+
+from modules.compute.seeding import draw_generators
+from modules.config.errors import OptionError, UserError, gather, hint
+from modules.config.pipeline import Call, Pipeline
+from modules.config.schema import Augmentation
+from modules.config.values import Size
+from modules.data.pixels import Pixels
+
+FILL = {"border_mode": cv2.BORDER_REPLICATE}
+
+
+def make_train_pipeline(augmentation: Augmentation, size: Size, channels: int) -> A.Compose:
+    """What training images go through after the resize: `train` where it is written, else the preset."""
+    if augmentation.train is not None:
+        return build_pipeline(augmentation.train, "train")
+    return A.Compose(PRESETS[augmentation.preset](size, channels))
+
+
+def build_pipeline(pipeline: Pipeline, option: str) -> A.Compose:
+    """The albumentations pipeline of [augmentation] `option`.
+
+    Raises UserError that names every transform or argument that does not exist or does not fit.
+    """
+    return A.Compose(gather(*(lambda call=call: _build(call, option) for call in pipeline.calls)))  # type: ignore[misc]
+
+
+def apply(pipeline: A.Compose, pixels: Pixels, *draw: int | str) -> Pixels:
+    """One draw from the pipeline, a function of the pixels and of `draw` (seed, fold, epoch, position) alone."""
+    pipeline.set_random_state(*draw_generators(*draw))
+    return np.asarray(pipeline(image=pixels)["image"])
+
+
+def check_pipeline(pipeline: A.Compose, option: str, size: Size, channels: int) -> None:
+    """Tries the transforms on a made image. Raises OptionError where one fails, or no uint8 image of `size` comes out."""
+    for draw in range(4):
+        pixels = np.random.default_rng(0).integers(0, 256, (*size, channels), dtype=np.uint8)
+        for position, transform in enumerate(pipeline.transforms):
+            pixels = _try_transform(transform, option, pixels, draw, position)
+        if pixels.shape != (*size, channels):
+            last = _name(pipeline.transforms[-1])
+            message = f"after {last} images are {_shape(pixels.shape)}; [data] image_size and channels say {_shape((*size, channels))}"
+            raise OptionError("augmentation", option, message)
+
+
+def _try_transform(transform: Any, option: str, pixels: Pixels, *draw: int) -> Pixels:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            result = apply(A.Compose([transform]), pixels, *draw)
+    except Exception as error:
+        reason = " ".join(str(error).split())
+        raise OptionError("augmentation", option, f"{_name(transform)} fails on {_shape(pixels.shape)} images: {reason}") from None
+    if result.dtype != np.uint8:
+        message = f"{_name(transform)} makes {result.dtype}; images stay uint8, [data] mean and std normalise them"
+        raise OptionError("augmentation", option, message)
+    return result
+
+
+def _none(size: Size, channels: int) -> list[Any]:
+    return []
+
+
+def _light(size: Size, channels: int) -> list[Any]:
+    """For anything, digits and text too: nothing is mirrored."""
+    return [
+        A.Affine(translate_percent=(-0.06, 0.06), scale=(0.9, 1.1), rotate=(-10, 10), p=0.9, **FILL),
+        A.RandomBrightnessContrast(brightness_limit=0.15, contrast_limit=0.15, p=0.5),
+    ]
+
+
+def _medium(size: Size, channels: int) -> list[Any]:
+    return [
+        A.RandomResizedCrop(size=tuple(size), scale=(0.6, 1.0), ratio=(0.8, 1.25), p=1.0),
+        A.HorizontalFlip(p=0.5),
+        A.Affine(rotate=(-15, 15), p=0.5, **FILL),
+        _colour(0.2, channels),
+    ]
+
+
+def _heavy(size: Size, channels: int) -> list[Any]:
+    return [
+        A.RandomResizedCrop(size=tuple(size), scale=(0.35, 1.0), ratio=(0.75, 1.33), p=1.0),
+        A.HorizontalFlip(p=0.5),
+        A.Affine(rotate=(-25, 25), shear=(-8, 8), p=0.7, **FILL),
+        _colour(0.35, channels),
+        A.OneOf([A.GaussianBlur(blur_limit=(3, 5)), A.GaussNoise(std_range=(0.02, 0.08))], p=0.3),
+        A.CoarseDropout(num_holes_range=(1, 4), hole_height_range=(0.1, 0.25), hole_width_range=(0.1, 0.25), p=0.5),
+    ]
+
+
+def _colour(strength: float, channels: int) -> Any:
+    if channels == 1:
+        return A.RandomBrightnessContrast(brightness_limit=strength, contrast_limit=strength, p=0.7)
+    around = (1 - strength, 1 + strength)
+    return A.ColorJitter(brightness=around, contrast=around, saturation=around, hue=(-0.05, 0.05), p=0.7)
+
+
+PRESETS = {"none": _none, "light": _light, "medium": _medium, "heavy": _heavy}
+
+
+def _build(call: Call, option: str) -> Any:
+    kind = getattr(A, call.name, None)
+    if not (isinstance(kind, type) and issubclass(kind, (A.BasicTransform, A.BaseCompose))):
+        raise OptionError("augmentation", option, f"albumentations has no transform '{call.name}'{hint(call.name, _transform_names())}")
+    _check_arguments(kind, call, option)
+    positional, keywords = [_argument(value, option) for value in call.positional], {}
+    for name, value in call.keywords:
+        keywords[name] = _argument(value, option)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return kind(*positional, **keywords)
+    except UserError:
+        raise
+    except Exception as error:  # pydantic's, and whatever a transform's own checks raise
+        raise OptionError("augmentation", option, f"{call}: {_first_reason(error)}") from None
+
+
+def _argument(value: Any, option: str) -> Any:
+    if isinstance(value, Call):
+        return _build(value, option)
+    if isinstance(value, list):
+        return [_argument(element, option) for element in value]
+    return tuple(_argument(element, option) for element in value) if isinstance(value, tuple) else value
+
+
+def _check_arguments(kind: type, call: Call, option: str) -> None:
+    """albumentations itself only warns of an argument that it does not know."""
+    signature = inspect.signature(kind.__init__)  # type: ignore[misc]
+    names = [name for name, parameter in signature.parameters.items() if name != "self" and parameter.kind != parameter.VAR_KEYWORD]
+    unknown = [name for name, _ in call.keywords if name not in names]
+    if unknown:
+        message = f"{call.name} has no argument '{unknown[0]}'{hint(unknown[0], names)}; it has {', '.join(names)}"
+        raise OptionError("augmentation", option, message)
+
+
+def _first_reason(error: Exception) -> str:
+    details = getattr(error.__cause__ or error, "errors", None)
+    if callable(details) and details():
+        first = details()[0]
+        return f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}"
+    return " ".join(str(error).split())
+
+
+def _transform_names() -> list[str]:
+    return [name for name in dir(A) if isinstance(getattr(A, name), type) and issubclass(getattr(A, name), (A.BasicTransform, A.BaseCompose))]
+
+
+def _name(transform: Any) -> str:
+    return type(transform).__name__
+
+
+def _shape(shape: tuple[int, ...]) -> str:
+    return " x ".join(str(side) for side in shape)

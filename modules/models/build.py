@@ -1,0 +1,225 @@
+"""A model by name, from timm or torchvision, fitted to the contest's classes, channels and image size."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from modules.config.errors import OptionError, nearest
+from modules.config.schema import Model
+from modules.config.values import Size
+from modules.models.heads import adapt_stem, find_head, find_stem, init_head, init_stem, replace_head, replace_stem
+from modules.models.weights import State, hub_reachable, load_weights, read_weights
+
+HALF = (0.5, 0.5, 0.5)
+IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+WITH_AUXILIARY = ("googlenet", "inception_v3")  # torchvision's; trained on pixels normalised with HALF
+
+
+@dataclass(frozen=True)
+class Network:
+    """A model and the names of the layers that are its head. Its parameters have the library's own names."""
+
+    module: nn.Module
+    head: tuple[str, ...]
+
+
+def check_name(model: Model) -> None:
+    """Raises OptionError with the three nearest names where the library has no such model."""
+    names = _timm_names(model.name) if model.library == "timm" else _torchvision_names()
+    if model.name not in names:
+        close = nearest(model.name, names, 3)
+        advice = f"the nearest are {', '.join(close)}" if close else f"{model.library} has {len(names)} models, none of a name like it"
+        raise OptionError("model", "name", f"{model.library} has no classification model '{model.name}'; {advice}")
+
+
+def normalisation(model: Model, pretrained: bool | str) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and standard deviation, a channel, that the model's pretrained weights expect; .5 where there are none."""
+    if pretrained is False or model.name in WITH_AUXILIARY and model.library == "torchvision":
+        return HALF, HALF
+    if model.library == "torchvision":
+        return IMAGENET
+    import timm
+
+    cfg = timm.get_pretrained_cfg(model.name)
+    return (tuple(cfg.mean), tuple(cfg.std)) if cfg is not None else IMAGENET
+
+
+def build_network(model: Model, classes: int, channels: int, size: Size, pretrained: bool | str) -> Network:
+    """The model with a new head for `classes` outputs, for images of `channels` x `size`.
+
+    `pretrained` is resolved: True (the library's hub), False, or a file. Draws from torch's generator, which the caller
+    seeds. Raises UserError where the name, the weights, the size or the hub is at fault.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        network = (_from_timm if model.library == "timm" else _from_torchvision)(model, classes, channels, size, pretrained)
+    init_head(network.module, network.head, model.head_init)
+    _check_forward(network.module, model.name, classes, channels, size)
+    return network
+
+
+def _from_timm(model: Model, classes: int, channels: int, size: Size, pretrained: bool | str) -> Network:
+    import timm
+
+    cfg = timm.get_pretrained_cfg(model.name)
+    sizes = {"img_size": tuple(size)} if cfg is not None and cfg.fixed_input_size else {}
+    keep_stem = channels == 3 or model.stem_init == "adapt"
+    try:
+        module = _create_timm(model.name, num_classes=classes, in_chans=channels, **sizes)
+    except (RuntimeError, ValueError, AssertionError) as error:
+        raise OptionError("model", "name", f"timm cannot build {model.name} for {size.height} x {size.width}: {error}") from None
+    names = _as_names(cfg.classifier if cfg is not None else None) or (find_head(module, classes),)
+    if pretrained is not False:
+        state = read_weights(Path(pretrained)) if isinstance(pretrained, str) else read_weights(_timm_file(model.name))
+        library_module = sys.modules[type(module).__module__]
+        if hasattr(library_module, "checkpoint_filter_fn"):  # timm's way to other spellings and other image sizes
+            state = library_module.checkpoint_filter_fn(state, module)
+        stems = _as_names(cfg.first_conv if cfg is not None else None) or (find_stem(module),)
+        _load_pretrained(module, state, str(pretrained), stems, channels, keep_stem, names)
+    if channels != 3:
+        init_stem(module, find_stem(module), model.stem_init)
+    return Network(module, names)
+
+
+def _create_timm(name: str, **arguments: Any) -> nn.Module:
+    import timm
+
+    try:
+        return timm.create_model(name, pretrained=False, **arguments)
+    except TypeError as error:
+        if "img_size" not in str(error):
+            raise
+        arguments.pop("img_size")
+        return timm.create_model(name, pretrained=False, **arguments)
+
+
+def _from_torchvision(model: Model, classes: int, channels: int, size: Size, pretrained: bool | str) -> Network:
+    import torchvision
+
+    arguments: dict[str, Any] = {}
+    if model.name.startswith("vit_"):
+        if size.height != size.width:
+            raise OptionError("data", "image_size", f"torchvision's {model.name} takes square images only")
+        arguments["image_size"] = size.height
+    if model.name.startswith("maxvit"):
+        arguments["input_size"] = tuple(size)
+    if model.name in WITH_AUXILIARY:
+        arguments.update(aux_logits=False, transform_input=False, init_weights=False)
+    try:
+        module = torchvision.models.get_model(model.name, weights=None, **arguments)
+    except (RuntimeError, ValueError, AssertionError) as error:
+        raise OptionError("model", "name", f"torchvision cannot build {model.name} for {size.height} x {size.width}: {error}") from None
+    head, stem = find_head(module, 1000), find_stem(module)
+    replace_head(module, head, classes)
+    if channels != 3:
+        replace_stem(module, stem, channels)
+    if pretrained is not False:
+        state = read_weights(Path(pretrained)) if isinstance(pretrained, str) else _torchvision_state(model.name)
+        if model.name.startswith("vit_"):
+            patch = module.get_submodule("conv_proj").kernel_size[0]  # type: ignore[index,union-attr]
+            state = torchvision.models.vision_transformer.interpolate_embeddings(size.height, patch, state)
+        if model.name in WITH_AUXILIARY:
+            state = {name: tensor for name, tensor in state.items() if not name.startswith(("AuxLogits.", "aux1.", "aux2."))}
+        keep_stem = channels == 3 or model.stem_init == "adapt"
+        _load_pretrained(module, state, str(pretrained), (stem,), channels, keep_stem, (head,))
+    if channels != 3:
+        init_stem(module, stem, model.stem_init)
+    return Network(module, (head,))
+
+
+def _load_pretrained(
+    module: nn.Module, state: State, source: str, stems: Sequence[str], channels: int, keep_stem: bool, head: tuple[str, ...]
+) -> None:
+    """Loads everything but the old head; the first layer's weights adapted to `channels`, or left out."""
+    state = dict(state)
+    for stem in stems:
+        name = f"{stem}.weight"
+        if name in state and state[name].ndim == 4:
+            state[name] = adapt_stem(state[name], channels) if state[name].shape[1] == 3 else state[name]
+    source = "the library's weights" if source == "True" else source
+    load_weights(module, state, source, ignored=head if keep_stem else (*head, *stems))
+
+
+def _timm_file(name: str) -> Path:
+    """The file with a timm model's weights: from the hub's cache, or downloaded to it."""
+    import timm
+    from huggingface_hub import constants, hf_hub_download, try_to_load_from_cache
+
+    cfg = timm.get_pretrained_cfg(name)
+    repository = cfg.hf_hub_id if cfg is not None else None
+    if not repository:
+        raise OptionError("model", "pretrained", f"timm has no weights of {name} on its hub; use false, or a file")
+    files = ("model.safetensors", "pytorch_model.bin")
+    for file in files:
+        found = try_to_load_from_cache(repository, file)
+        if isinstance(found, str):
+            return Path(found)
+    if hub_reachable(constants.ENDPOINT):
+        for file in files:
+            try:
+                return Path(hf_hub_download(repository, file))
+            except Exception:  # another file name, a broken connection: all end in the same advice
+                continue
+    raise OptionError(
+        "model",
+        "pretrained",
+        f"{name}: the hub cannot be reached; get model.safetensors of '{repository}' where it can be,"
+        f" put it here, and set pretrained = model.safetensors (or false)",
+    )
+
+
+def _torchvision_state(name: str) -> State:
+    from torchvision.models import get_model_weights
+
+    weights = get_model_weights(name).DEFAULT  # type: ignore[attr-defined]
+    folder = Path(torch.hub.get_dir()) / "checkpoints"
+    file = Path(weights.url).name
+    if not (folder / file).is_file() and not hub_reachable(weights.url):
+        raise OptionError("model", "pretrained", f"{name}: the hub cannot be reached; put {file} into {folder}, or set pretrained to its path (or false)")
+    try:
+        return dict(weights.get_state_dict(progress=True, check_hash=True))
+    except Exception as error:
+        raise OptionError("model", "pretrained", f"{name}: {file} could not be fetched ({error}); put it into {folder}") from None
+
+
+def _check_forward(module: nn.Module, name: str, classes: int, channels: int, size: Size) -> None:
+    """One image through the model. Raises OptionError where it fails, or does not give a number a class."""
+    was_training = module.training
+    module.eval()
+    try:
+        with torch.no_grad():
+            logits = module(torch.zeros(1, channels, *size))
+    except Exception as error:
+        reason = " ".join(str(error).split())
+        raise OptionError("data", "image_size", f"{name} fails on a {channels} x {size.height} x {size.width} image: {reason}") from None
+    finally:
+        module.train(was_training)
+    if not isinstance(logits, torch.Tensor) or logits.shape != (1, classes):
+        shape = tuple(logits.shape) if isinstance(logits, torch.Tensor) else type(logits).__name__
+        raise OptionError("model", "name", f"{name} gives {shape} for one image; expected (1, {classes}), a number a class")
+
+
+def _timm_names(name: str) -> list[str]:
+    """timm's architectures, and where a pretrained tag is asked for (`resnet18.a1_in1k`) the tagged names too."""
+    import timm
+
+    names: list[str] = timm.list_models()
+    return names + timm.list_models(pretrained=True) if "." in name else names
+
+
+def _torchvision_names() -> list[str]:
+    import torchvision
+
+    return list(torchvision.models.list_models(module=torchvision.models))
+
+
+def _as_names(names: Any) -> tuple[str, ...]:
+    return (names,) if isinstance(names, str) else tuple(names or ())

@@ -1,0 +1,102 @@
+"""The first and the last layer of any model: found, replaced, initialised."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from modules.config.errors import OptionError
+
+
+def find_head(module: nn.Module, outputs: int) -> str:
+    """The name of the last linear layer or convolution that has `outputs` outputs.
+
+    Raises OptionError where there is none: then the model is no classifier whose head could be replaced.
+    """
+    names = [name for name, layer in module.named_modules() if _outputs_of(layer) == outputs]
+    if not names:
+        raise OptionError("model", "name", f"no layer with {outputs} outputs was found to replace")
+    return names[-1]
+
+
+def replace_head(module: nn.Module, name: str, outputs: int) -> None:
+    """Puts a new layer of the same kind, with `outputs` outputs, in the place of layer `name`."""
+    old = module.get_submodule(name)
+    if isinstance(old, nn.Conv2d):
+        new: nn.Module = nn.Conv2d(old.in_channels, outputs, old.kernel_size, old.stride, old.padding, bias=old.bias is not None)
+    else:
+        assert isinstance(old, nn.Linear)
+        new = nn.Linear(old.in_features, outputs, bias=old.bias is not None)
+    _set_layer(module, name, new)
+
+
+def init_head(module: nn.Module, names: tuple[str, ...], how: str) -> None:
+    """First values of the head: weights by `how`, biases zero; `default` leaves what the library gave.
+
+    xavier: Glorot and Bengio 2010, uniform. kaiming: He et al. 2015, normal, fan out. normal: standard deviation .01.
+    """
+    if how == "default":
+        return
+    for name in names:
+        for parameter_name, parameter in module.get_submodule(name).named_parameters():
+            if parameter.ndim > 1:
+                INITIALISATIONS[how](parameter)
+            elif parameter_name.endswith("bias"):
+                nn.init.zeros_(parameter)
+
+
+def find_stem(module: nn.Module) -> str:
+    """The name of the first convolution: the layer that sees the image."""
+    for name, layer in module.named_modules():
+        if isinstance(layer, nn.Conv2d):
+            return name
+    raise OptionError("data", "channels", "the model has no convolution whose channels could be changed; use 3")
+
+
+def replace_stem(module: nn.Module, name: str, channels: int) -> None:
+    """Puts a new convolution for `channels` input channels in the place of convolution `name`."""
+    old = module.get_submodule(name)
+    assert isinstance(old, nn.Conv2d) and old.groups == 1
+    new = nn.Conv2d(
+        channels, old.out_channels, old.kernel_size, old.stride, old.padding, old.dilation, bias=old.bias is not None, padding_mode=old.padding_mode
+    )
+    _set_layer(module, name, new)
+
+
+def adapt_stem(weight: torch.Tensor, channels: int) -> torch.Tensor:
+    """A convolution's (out, 3, height, width) weights for `channels` input channels.
+
+    For one channel the three are summed, so that a grey image gives what its copy in three channels gave.
+    """
+    if channels == weight.shape[1]:
+        return weight
+    assert channels == 1
+    return weight.sum(dim=1, keepdim=True)
+
+
+def init_stem(module: nn.Module, name: str, how: str) -> None:
+    """First values of the first layer: xavier or kaiming; other words leave what the library gave."""
+    if how in INITIALISATIONS:
+        INITIALISATIONS[how](module.get_submodule(name).weight)
+
+
+def _kaiming(weight: torch.Tensor) -> torch.Tensor:
+    return nn.init.kaiming_normal_(weight, mode="fan_out", nonlinearity="relu")
+
+
+def _normal(weight: torch.Tensor) -> torch.Tensor:
+    return nn.init.normal_(weight, std=0.01)
+
+
+INITIALISATIONS = {"xavier": nn.init.xavier_uniform_, "kaiming": _kaiming, "normal": _normal, "zeros": nn.init.zeros_}
+
+
+def _outputs_of(layer: nn.Module) -> int | None:
+    if isinstance(layer, nn.Linear):
+        return layer.out_features
+    return layer.out_channels if isinstance(layer, nn.Conv2d) else None
+
+
+def _set_layer(module: nn.Module, name: str, layer: nn.Module) -> None:
+    parent, _, last = name.rpartition(".")
+    setattr(module.get_submodule(parent), last, layer)
