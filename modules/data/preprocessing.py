@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import torch
+
 from modules.config.pipeline import Pipeline, parse_pipeline
 from modules.config.schema import Data
 from modules.config.values import Size
@@ -51,3 +53,20 @@ def _per_channel(values: tuple[float, ...], channels: int) -> tuple[float, ...]:
     if len(values) == channels:
         return values
     return (sum(values) / len(values),) * channels
+
+
+class Normalizer:
+    """Moves a batch to the device and normalises it there: a quarter of the bytes travels.
+
+    (batch, height, width, channels) uint8 to (batch, channels, height, width) float32.
+    """
+
+    def __init__(self, preprocessing: Preprocessing, device: torch.device, channels_last: bool) -> None:
+        self.device = device
+        self.layout = torch.channels_last if channels_last else torch.contiguous_format
+        self.mean = torch.tensor(preprocessing.mean, device=device).view(1, -1, 1, 1)
+        self.std = torch.tensor(preprocessing.std, device=device).view(1, -1, 1, 1)
+
+    def __call__(self, images: torch.Tensor) -> torch.Tensor:
+        moved = images.to(self.device, non_blocking=True).permute(0, 3, 1, 2)
+        return moved.contiguous(memory_format=self.layout).float().div_(255).sub_(self.mean).div_(self.std)

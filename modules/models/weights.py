@@ -29,8 +29,7 @@ def read_weights(path: Path) -> State:
     Wrappers (`state_dict`, `model`, `model_state_dict`, ...) are opened, prefixes (`module.`, ...) that all names share
     are dropped. Only tensors and plain values are ever unpickled. Raises DataError where that is not enough.
     """
-    if not path.is_file():
-        raise OptionError("model", "pretrained", f"{path}: no such file; expected true, false, auto or a file of weights")
+    check_file(str(path))
     if path.suffix == ".safetensors":
         return _strip_prefixes(_read_safetensors(path))
     try:
@@ -43,6 +42,12 @@ def read_weights(path: Path) -> State:
     if state is None:
         raise DataError(f"{path}: no state_dict in it; expected tensors by name, or one of {', '.join(WRAPPERS)} around them")
     return _strip_prefixes(state)
+
+
+def check_file(path: str) -> None:
+    """Raises OptionError where there is no such file of weights."""
+    if not Path(path).is_file():
+        raise OptionError("model", "pretrained", f"{path}: no such file; expected auto, true, false or a file of weights")
 
 
 def load_weights(module: nn.Module, state: Mapping[str, torch.Tensor], source: str, ignored: Iterable[str] = ()) -> None:

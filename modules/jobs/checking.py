@@ -1,0 +1,54 @@
+"""`train.py --check`: does it all run, and what would a full run do?"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+from torch import nn
+
+from modules.jobs.preparation import check_test_images
+from modules.reporting.sinks import Silence
+from modules.training.epoch import train_epoch
+from modules.training.fold import make_learner, make_network, train_batches
+from modules.training.plan import Plan
+
+
+def check_plan(plan: Plan) -> list[str]:
+    """Trains one batch, on nothing that is kept, and looks at every test image's header. Returns what to print."""
+    fold = plan.folds[0]
+    network = make_network(plan, fold.number, plan.pretrained)
+    batch_size = min(plan.config.hyper_params.batch_size, len(fold.train_rows))
+    one_batch = replace(fold, train_rows=fold.train_rows[:batch_size])
+    batches = train_batches(replace(plan, process=replace(plan.process, workers=0)), one_batch)
+    learner = make_learner(plan, network, steps_per_epoch=1)
+    outcome = train_epoch(learner, batches.epoch(1), 0, Silence())
+    test_samples = check_test_images(plan.config, plan)
+    return [*_describe(plan, test_samples), _describe_network(plan, network.module), f"one batch, forward and back: loss {outcome.loss:.4f}"]
+
+
+def _describe(plan: Plan, test_samples: int) -> list[str]:
+    samples, config = plan.samples, plan.config
+    assert samples.targets is not None
+    counts = np.bincount(samples.targets, minlength=len(samples.classes))
+    classes = ", ".join(f"{name} {count}" for name, count in list(zip(samples.classes, counts, strict=True))[:12])
+    more = " ..." if len(samples.classes) > 12 else ""
+    steps = [len(train_batches(plan, fold)) for fold in plan.folds]
+    size = plan.preprocessing.size
+    lines = [
+        f"samples   {len(samples)} to train with, {test_samples} to predict",
+        f"classes   {len(samples.classes)}: {classes}{more}",
+        f"folds     {len(plan.folds)}, of {', '.join(str(len(fold.valid_rows)) for fold in plan.folds)} validated samples",
+        f"images    {plan.preprocessing.channels} x {size.height} x {size.width}, {plan.preprocessing.resize}",
+        f"steps     {sum(steps) * config.hyper_params.epochs:,}: {config.hyper_params.epochs} epochs of {', '.join(map(str, steps))} steps, at most",
+        f"device    {plan.process.describe()}",
+    ]
+    if samples.groups is not None:
+        lines.insert(2, f"groups    {len(np.unique(samples.groups))}")
+    return lines
+
+
+def _describe_network(plan: Plan, module: nn.Module) -> str:
+    total = sum(parameter.numel() for parameter in module.parameters())
+    trained = sum(parameter.numel() for parameter in module.parameters() if parameter.requires_grad)
+    return f"model     {plan.config.model.library} {plan.config.model.name}, pretrained {plan.pretrained}, {trained:,} of {total:,} parameters train"

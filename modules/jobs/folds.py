@@ -1,0 +1,75 @@
+"""Every fold of a run, one after another, and what they came to together."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+import torch
+
+from modules.compute.storage import write_json
+from modules.config.errors import DataError
+from modules.jobs.preparation import say
+from modules.prediction.metrics import find_metric
+from modules.prediction.predictions import Predictions, load_predictions, save_predictions
+from modules.runs.directory import RunDirectory
+from modules.runs.records import FoldResult, Sink
+from modules.training.fold import train_fold
+from modules.training.plan import Plan
+
+
+def train_folds(plan: Plan, run: RunDirectory, sink: Sink) -> list[FoldResult]:
+    """Trains every fold of the plan; those that are finished already only say their score."""
+    _warn_of_space(run)
+    results = []
+    for fold in plan.folds:
+        try:
+            result, warnings = train_fold(plan, fold, run.fold(fold.number), sink)
+        except torch.OutOfMemoryError:
+            size, batch = plan.preprocessing.size, plan.config.hyper_params.batch_size
+            message = f"not enough GPU memory for batches of {batch} images of {size.height} x {size.width}"
+            raise DataError(f"fold {fold.number}: {message}; lower hyper_params.batch_size or data.image_size") from None
+        say(*warnings)
+        results.append(result)
+    return results
+
+
+def finish_run(plan: Plan, run: RunDirectory, results: Sequence[FoldResult]) -> dict[str, Any]:
+    """Joins the folds' predictions to oof.csv, and writes and returns result.json: scores of folds, and of all rows at once."""
+    assert plan.samples.targets is not None
+    metric = find_metric(plan.config.hyper_params.metric)
+    rows = np.concatenate([fold.valid_rows for fold in plan.folds])
+    parts = [load_predictions(run.fold(fold.number).predictions) for fold in plan.folds]
+    order = np.argsort(rows)
+    probabilities = np.concatenate([part.probabilities for part in parts])[order]
+    rows = rows[order]
+    oof = Predictions(plan.samples.ids[rows], plan.samples.classes, probabilities)
+    save_predictions(run.oof, oof, plan.samples.targets[rows], plan.fold_numbers[rows])
+    scores = [result.score for result in results]
+    content = {
+        "metric": metric.name,
+        "greater_is_better": metric.greater_is_better,
+        "folds": scores,
+        "mean": float(np.mean(scores)),
+        "std": float(np.std(scores)),
+        "oof": metric.score(plan.samples.targets[rows], probabilities),
+        "coverage": len(rows) / len(plan.samples),
+        "fold_numbers": [fold.number for fold in plan.folds],
+        "best_epochs": [result.best_epoch for result in results],
+        "classes": list(plan.samples.classes),
+        "tta": plan.config.inference.tta,
+        "debug": plan.config.settings.debug,
+        "run_id": plan.run_id,
+        "ended": datetime.now(UTC).isoformat(timespec="microseconds"),
+    }
+    write_json(run.result, content)
+    return content
+
+
+def _warn_of_space(run: RunDirectory) -> None:
+    free = shutil.disk_usage(run.path).free
+    if free < 2**30:
+        say(f"warning: only {free / 2**20:,.0f} MiB are free in {run.path.parent}")

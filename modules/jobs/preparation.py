@@ -1,0 +1,162 @@
+"""Config to Plan: everything is looked at and chosen here, before an image is decoded or a file is written."""
+
+from __future__ import annotations
+
+import sys
+import uuid
+from dataclasses import replace
+from hashlib import sha256
+
+import numpy as np
+
+from modules.compute.process import start_process
+from modules.config.errors import DataError, gather, shorten
+from modules.config.schema import Config
+from modules.config.values import Size
+from modules.data.pixels import check_headers, check_pixels
+from modules.data.preprocessing import make_preprocessing
+from modules.data.samples import Samples
+from modules.data.sources import contest_folder, load_test, load_train
+from modules.data.splits import Fold, fold_numbers, folds_from_numbers, make_folds
+from modules.data.tables import column, column_of_ids, read_table
+from modules.data.transforms import build_pipeline, check_pipeline, make_train_pipeline
+from modules.models.build import check_name, normalisation
+from modules.models.weights import check_file
+from modules.runs.directory import RunDirectory
+from modules.training.optimizer import check_optimizer
+from modules.training.plan import Plan
+
+DEBUG_FOLDS = 2
+DEBUG_BATCHES = 3
+TOLD = 20
+
+
+def prepare(config: Config, run: RunDirectory | None = None) -> Plan:
+    """The plan of a new run, or where `run` is given of going on with it. Remarks and warnings go to stderr.
+
+    Raises UserError with every mistake that can be found without decoding an image.
+    """
+    if config.settings.debug:
+        config = _for_debugging(config)
+    pretrained = resolve_pretrained(config)
+    folder = contest_folder(config.data, config.settings.data_path)
+    (process, remarks), samples, *_ = gather(
+        lambda: start_process(config.settings, config.compute),
+        lambda: load_train(config.data, folder),
+        lambda: _check_model(config, pretrained),
+        lambda: check_optimizer(config.hyper_params.optimizer),
+        lambda: _check_pipelines(config),
+    )
+    say(*remarks)
+    if run is None:
+        samples = _without_bad_images(samples, config.data.bad_images)
+        folds = make_folds(samples, config.split, config.settings.seed)
+        run_id = uuid.uuid4().hex
+    else:
+        samples, folds, run_id = _as_they_were(samples, run)
+    numbers = fold_numbers(samples, folds)
+    if config.settings.debug:
+        folds = tuple(_shortened(fold, config.hyper_params.batch_size * DEBUG_BATCHES) for fold in folds[:DEBUG_FOLDS])
+    mean, std = normalisation(config.model, pretrained)
+    preprocessing = make_preprocessing(config.data, config.augmentation.valid, mean, std)
+    return Plan(config, process, samples, numbers, folds, preprocessing, pretrained, run_id)
+
+
+def resolve_pretrained(config: Config) -> bool | str:
+    """auto is true, but false for the practice contest, whose images are like nothing that a hub's models have seen."""
+    if config.model.pretrained == "auto":
+        return config.data.source != "digits"
+    return config.model.pretrained
+
+
+def describe_samples(samples: Samples) -> str:
+    """A digest over ids, files and labels: a resumed run must find what it started with."""
+    assert samples.targets is not None
+    lines = (f"{name}\t{file}\t{samples.classes[target]}" for name, file, target in zip(samples.ids, samples.files, samples.targets, strict=True))
+    return sha256("\n".join(lines).encode()).hexdigest()
+
+
+def check_test_images(config: Config, plan: Plan) -> int:
+    """Looks at the test table and every test image's header; returns their number. Raises UserError."""
+    folder = contest_folder(config.data, config.settings.data_path)
+    test = load_test(config.data, folder, plan.samples.classes)
+    refuse_bad_images(test)
+    return len(test)
+
+
+def refuse_bad_images(samples: Samples) -> None:
+    """Raises DataError that names the images whose header cannot be read."""
+    found = [problem for problem in check_headers(samples.path(row) for row in range(len(samples))) if problem]
+    if found:
+        more = [f"and {len(found) - TOLD} more images like these"] if len(found) > TOLD else []
+        raise DataError(*found[:TOLD], *more)
+
+
+def say(*lines: str) -> None:
+    """A remark, beside what the script prints."""
+    for line in lines:
+        print(line, file=sys.stderr)
+
+
+def _for_debugging(config: Config) -> Config:
+    return replace(config, hyper_params=replace(config.hyper_params, epochs=1, warmup_epochs=0.0))
+
+
+def _shortened(fold: Fold, count: int) -> Fold:
+    """About `count` rows of each part, evenly spread."""
+    return Fold(fold.number, _spread(fold.train_rows, count), _spread(fold.valid_rows, count))
+
+
+def _spread(rows: np.ndarray, count: int) -> np.ndarray:
+    return rows[np.unique(np.linspace(0, len(rows) - 1, min(count, len(rows))).astype(int))]
+
+
+def _check_model(config: Config, pretrained: bool | str) -> None:
+    check_name(config.model)
+    if isinstance(pretrained, str):
+        check_file(pretrained)
+
+
+def _check_pipelines(config: Config) -> None:
+    size, channels = Size(*config.data.image_size), config.data.channels
+
+    def check_train() -> None:
+        check_pipeline(make_train_pipeline(config.augmentation, size, channels), "train", size, channels)
+
+    def check_valid() -> None:
+        if config.augmentation.valid is not None:
+            check_pipeline(build_pipeline(config.augmentation.valid, "valid"), "valid", size, channels)
+
+    gather(check_train, check_valid)
+
+
+def _without_bad_images(samples: Samples, bad_images: str) -> Samples:
+    if bad_images == "error":
+        refuse_bad_images(samples)
+        return samples
+    problems = check_pixels(samples.path(row) for row in range(len(samples)))
+    found = [problem for problem in problems if problem]
+    if found:
+        say(f"warning: {len(found)} training images are left out, since they cannot be read:", *found)
+    kept = samples.take(np.array([row for row, problem in enumerate(problems) if not problem], dtype=np.int64))
+    lost = set(range(len(samples.classes))) - set(kept.targets.tolist() if kept.targets is not None else ())
+    if lost:
+        raise DataError(f"no image of class {shorten(samples.classes[index] for index in sorted(lost))} can be read")
+    return kept
+
+
+def _as_they_were(samples: Samples, run: RunDirectory) -> tuple[Samples, tuple[Fold, ...], str]:
+    """The samples and folds that `run` started with. Raises DataError where the tables have changed since."""
+    table = read_table(run.folds, "settings", "log_path")
+    ids = column_of_ids(table, "id", run.folds)
+    row_of = {str(name): row for row, name in enumerate(samples.ids)}
+    missing = [name for name in ids if name not in row_of]
+    if missing:
+        raise DataError(f"{run.folds}: {len(missing)} samples are not in the training table any more: {shorten(missing)}")
+    kept = samples.take(np.array([row_of[name] for name in ids], dtype=np.int64))
+    environment = run.read_environment()
+    if describe_samples(kept) != environment["samples"]:
+        raise DataError(f"{run.path}: ids, images or labels in the training table have changed since this run started; start a new run")
+    refuse_bad_images(kept)
+    numbers = np.array([int(number) for number in column(table, "fold", run.folds, "id_column")], dtype=np.int64)
+    return kept, folds_from_numbers(numbers), str(environment["run_id"])

@@ -1,0 +1,101 @@
+"""Starting a run, and going on with one: its config, its lock, what may have changed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import pandas as pd
+
+from modules.compute.process import describe_environment
+from modules.compute.storage import write_json, write_text
+from modules.config.command_line import Command
+from modules.config.errors import ConfigError
+from modules.config.printer import to_ini
+from modules.config.reader import read_config
+from modules.config.schema import OPTIONS, Config
+from modules.config.values import format_value
+from modules.jobs.preparation import describe_samples, prepare, say
+from modules.prediction.predictions import to_csv
+from modules.runs.directory import RunDirectory, create_run, find_run
+from modules.training.plan import Plan
+
+MAY_GROW = ("hyper_params", "epochs")
+
+
+@contextmanager
+def open_run(command: Command) -> Iterator[tuple[RunDirectory, Plan]]:
+    """The run that the command asks for, new or resumed, locked as long as the context lasts, and its plan."""
+    if command.resume is None:
+        plan = prepare(command.config)
+        run = create_run(plan.config.settings.log_path, plan.config.settings.run_name, plan.config.model.name)
+        with run.lock():
+            _write_beginning(run, plan)
+            yield run, plan
+        return
+    run = find_run(command.config.settings.log_path, command.resume)
+    with run.lock():
+        plan = prepare(resumed_config(run, command), run)
+        run.result.unlink(missing_ok=True)  # epochs grew: until the new ones are done, the run is not complete
+        write_text(run.config, to_ini(plan.config, help=False))
+        yield run, plan
+
+
+def plan_only(command: Command) -> Plan:
+    """The plan of the run that the command asks for; nothing is written."""
+    if command.resume is None:
+        return prepare(command.config)
+    run = find_run(command.config.settings.log_path, command.resume)
+    return prepare(resumed_config(run, command), run)
+
+
+def finished_run(command: Command) -> RunDirectory | None:
+    """The run to resume, where it is finished and the command asks for no more epochs; else None."""
+    if command.resume is None:
+        return None
+    run = find_run(command.config.settings.log_path, command.resume)
+    own, _ = read_config([run.config])
+    wanted = resumed_config(run, command)
+    return run if run.is_complete() and wanted.hyper_params.epochs == own.hyper_params.epochs else None
+
+
+def resumed_config(run: RunDirectory, command: Command) -> Config:
+    """The run's own config, with what the command may change of it.
+
+    Files and overrides that were named may change anything that what was learnt does not depend on, and let `epochs`
+    grow. Raises ConfigError with a line for every other difference.
+    """
+    own, _ = read_config([run.config])
+    if not command.config_files and not command.overrides:
+        return own
+    named, _ = read_config([*command.config_files] if command.config_files else [run.config], command.overrides)
+    differences = []
+    for section, options in OPTIONS.items():
+        for option in options.values():
+            before, now = (getattr(getattr(config, section), option.name) for config in (own, named))
+            if not option.learnt or before == now:
+                continue
+            if (section, option.name) == MAY_GROW and now > before:
+                say(f"epochs grows from {before} to {now}: the schedule from here on is not that of a run that began with {now}")
+                continue
+            was, wanted = format_value(before).strip() or "blank", format_value(now).strip() or "blank"
+            differences.append(f"{named.locate(section, option.name)}: the run was begun with {was}, not {wanted}; start a new run for that")
+    if differences:
+        raise ConfigError(*differences)
+    settings = replace(named.settings, log_path=own.settings.log_path, run_name=own.settings.run_name)
+    return replace(named, settings=settings)
+
+
+def _write_beginning(run: RunDirectory, plan: Plan) -> None:
+    """environment.json, folds.csv and, last, config.ini: a folder without it is no run."""
+    environment = {
+        "run_id": plan.run_id,
+        "started": datetime.now(UTC).isoformat(timespec="seconds"),
+        "samples": describe_samples(plan.samples),
+        **describe_environment(plan.process),
+    }
+    write_json(run.environment, environment)
+    write_text(run.folds, to_csv(pd.DataFrame({"id": plan.samples.ids, "fold": plan.fold_numbers})))
+    write_text(run.config, to_ini(plan.config, help=False))

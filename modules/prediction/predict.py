@@ -1,0 +1,66 @@
+"""Models and batches to predictions: the one path of evaluation for validation, out-of-fold and test."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from modules.compute.process import Process
+from modules.data.loaders import Batch
+from modules.data.preprocessing import Normalizer
+from modules.data.samples import Rows
+from modules.models.objectives import Objective
+from modules.prediction.tta import View
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """probabilities: (members, N, classes) float32, in the order of the rows asked for. loss: the first member's mean; NaN without targets."""
+
+    probabilities: NDArray[np.float32]
+    loss: float
+
+
+def predict(
+    members: Sequence[nn.Module],
+    batches: Iterable[Batch],
+    rows: Rows,
+    classes: int,
+    normalizer: Normalizer,
+    objective: Objective,
+    views: Sequence[View],
+    process: Process,
+) -> Outcome:
+    """Every member's probabilities for `rows`, averaged over the views, from one pass over the images.
+
+    Results are gathered by row number: the order of the batches, and rows that come twice, do not matter. A row that no
+    batch brings, or one that was not asked for, is a fault of the program.
+    """
+    probabilities = np.full((len(members), len(rows), classes), np.nan, dtype=np.float32)
+    predicted = np.zeros(len(rows), dtype=bool)
+    position = {int(row): index for index, row in enumerate(rows)}
+    for member in members:
+        member.eval()
+    losses: list[torch.Tensor] = []
+    with torch.inference_mode():
+        for batch in batches:
+            images = normalizer(batch.images)
+            places = [position[row] for row in batch.rows.tolist()]
+            predicted[places] = True
+            for index, member in enumerate(members):
+                total = torch.zeros(len(places), classes, device=images.device)
+                for number, view in enumerate(views):
+                    with process.autocast():
+                        logits = member(view(images))
+                    total += objective.activation(logits)
+                    if index == 0 and number == 0 and bool((batch.targets >= 0).all()):
+                        losses.append(objective.loss(logits, batch.targets.to(images.device)) * len(places))
+                probabilities[index, places] = (total / len(views)).cpu().numpy()
+    assert predicted.all(), f"{int((~predicted).sum())} rows came in no batch"
+    loss = float(torch.stack(losses).sum()) / len(rows) if losses else float("nan")
+    return Outcome(probabilities, loss)

@@ -1,0 +1,76 @@
+"""Who takes what training says: the console. Handed to train_fold from above, in the main process only."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+
+from tqdm import tqdm
+
+from modules.prediction.metrics import find_metric
+from modules.runs.records import EpochRecord, FoldResult, Sink
+from modules.training.plan import Plan
+
+SECONDS_BETWEEN_LOSSES = 0.5  # asking for the loss makes the device wait
+
+
+class Console:
+    """A line an epoch, a line a fold, and where the output is a terminal a bar inside the epoch."""
+
+    def __init__(self, metric: str, bar: bool) -> None:
+        self.metric = metric
+        self.bar = bar and sys.stderr.isatty()
+        self.steps: tqdm[None] | None = None
+        self.shown_at = 0.0
+        self.last_score = ""
+
+    def start_epoch(self, fold: int, epoch: int, epochs: int, steps: int) -> None:
+        if self.bar:
+            self.steps = tqdm(total=steps, desc=f"fold {fold} epoch {epoch}/{epochs}{self.last_score}", leave=False)
+
+    def step(self, loss: Callable[[], float]) -> None:
+        if self.steps is None:
+            return
+        if time.monotonic() - self.shown_at > SECONDS_BETWEEN_LOSSES:
+            self.steps.set_postfix(loss=f"{loss():.4f}", refresh=False)
+            self.shown_at = time.monotonic()
+        self.steps.update()
+
+    def end_epoch(self, record: EpochRecord, epochs: int) -> None:
+        self._close_bar()
+        self.last_score = f" ({self.metric} {record.score:.4f}, best {record.best:.4f})"
+        improved = " *" if record.best == record.score else "  "
+        print(
+            f"fold {record.fold}  epoch {record.epoch:>3}/{epochs}  train loss {record.train_loss:.4f}  valid loss {record.valid_loss:.4f}"
+            f"  {self.metric} {record.score:.4f}{improved} lr {record.learning_rate:.2e}  {record.images_per_second:,.0f} images/s",
+            flush=True,
+        )
+
+    def end_fold(self, result: FoldResult) -> None:
+        self._close_bar()
+        self.last_score = ""
+        print(f"fold {result.fold}  {self.metric} {result.score:.4f}, of epoch {result.best_epoch} of {result.epochs}", flush=True)
+
+    def _close_bar(self) -> None:
+        if self.steps is not None:
+            self.steps.close()
+            self.steps = None
+
+
+class Silence:
+    """For --quiet."""
+
+    def start_epoch(self, fold: int, epoch: int, epochs: int, steps: int) -> None: ...
+
+    def step(self, loss: Callable[[], float]) -> None: ...
+
+    def end_epoch(self, record: EpochRecord, epochs: int) -> None: ...
+
+    def end_fold(self, result: FoldResult) -> None: ...
+
+
+def make_sink(plan: Plan, quiet: bool) -> Sink:
+    """The console as [logging] asks for it, or with `quiet` nobody."""
+    metric = find_metric(plan.config.hyper_params.metric).name
+    return Silence() if quiet else Console(metric, plan.config.logging.progress)

@@ -1,0 +1,39 @@
+"""What the scripts print before and after the work, a line each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from modules.runs.directory import RunDirectory
+from modules.training.plan import Plan
+
+
+def describe_start(run: RunDirectory, plan: Plan) -> str:
+    model, samples = plan.config.model, plan.samples
+    return (
+        f"{run.path}: {len(samples)} samples of {len(samples.classes)} classes, {len(plan.folds)} folds,"
+        f" {model.library} {model.name}, {plan.process.describe()}"
+    )
+
+
+def describe_result(result: Mapping[str, Any]) -> list[str]:
+    """The content of result.json: a score a fold, their mean and spread, and the score of all out-of-fold rows at once."""
+    metric, covered = result["metric"], result["coverage"]
+    scores = zip(result["fold_numbers"], result["folds"], result["best_epochs"], strict=True)
+    lines = [f"fold {number}  {metric} {score:.4f}  (epoch {epoch})" for number, score, epoch in scores]
+    lines.append(f"mean    {metric} {result['mean']:.4f} +- {result['std']:.4f}")
+    part = "" if covered == 1 else f"  of {covered:.1%} of the samples"
+    tta = "" if result["tta"] == "none" else f"  with tta {result['tta']}"
+    return [*lines, f"CV      {metric} {result['oof']:.4f}  out-of-fold{part}{tta}"]
+
+
+def describe_trained(run: RunDirectory, result: Mapping[str, Any]) -> str:
+    debug = ", a debug run" if result["debug"] else ""
+    return f"{run.path}{debug}: {len(result['fold_numbers'])} folds, CV {result['metric']} {result['oof']:.4f}"
+
+
+def describe_submission(path: Path, rows: int, form: str, metric: str, score: float | None) -> list[str]:
+    lines = [f"submission: {path}, {rows} rows, {form}"]
+    return lines if score is None else [*lines, f"score against the answers: {metric} {score:.4f}"]

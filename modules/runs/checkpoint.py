@@ -1,0 +1,81 @@
+"""Checkpoints: saved whole or not at all, loaded as tensors and plain values alone, checked before they are believed."""
+
+from __future__ import annotations
+
+import os
+import zipfile
+from collections.abc import Mapping
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from modules.compute.storage import write_atomically
+from modules.config.errors import DataError
+from modules.runs.directory import FoldDirectory
+
+
+def save_checkpoint(path: Path, content: Mapping[str, Any]) -> None:
+    """Writes `content` (tensors and plain values) to `path`: the old file, or the whole new one."""
+    write_atomically(path, lambda file: torch.save(dict(content), file))
+
+
+def save_last(directory: FoldDirectory, content: Mapping[str, Any]) -> None:
+    """Writes last.pt, after giving the one that was there the name last.prev.pt; a last.pt is there at every moment."""
+    if directory.last.exists():
+        spare = directory.previous.with_name(f".{directory.previous.name}.tmp")
+        spare.unlink(missing_ok=True)
+        try:
+            os.link(directory.last, spare)
+            os.replace(spare, directory.previous)
+        except OSError:  # a file system without hard links
+            os.replace(directory.last, directory.previous)
+    save_checkpoint(directory.last, content)
+
+
+def load_checkpoint(path: Path) -> dict[str, Any]:
+    """The content of a checkpoint, on the CPU. Raises DataError for one that is missing, damaged, or holds code."""
+    if not path.is_file():
+        raise DataError(f"{path}: no such checkpoint")
+    try:
+        with zipfile.ZipFile(path) as archive:
+            damaged = archive.testzip()  # compares every record with the checksum that torch.save wrote
+        if damaged is not None:
+            raise DataError(f"{path}: damaged: the checksum of {damaged} is wrong")
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except DataError:
+        raise
+    except Exception as error:
+        reason = " ".join(str(error).split())[:160]
+        raise DataError(f"{path}: damaged, or no checkpoint of Foldini: {reason or type(error).__name__}") from None
+    if not isinstance(content, dict) or "model" not in content:
+        raise DataError(f"{path}: no checkpoint of Foldini")
+    return content
+
+
+def load_last(directory: FoldDirectory) -> tuple[dict[str, Any] | None, list[str]]:
+    """What training goes on from: last.pt, or where that is damaged last.prev.pt, with a warning. None: nothing yet.
+
+    Raises DataError where files are there and none can be read.
+    """
+    warnings: list[str] = []
+    for path in (directory.last, directory.previous):
+        if path.exists():
+            try:
+                return load_checkpoint(path), warnings
+            except DataError as error:
+                warnings.append(f"warning: {error}; going back to the checkpoint before it")
+    if warnings:
+        raise DataError(*warnings)
+    return None, []
+
+
+def digest_tensors(tensors: Mapping[str, torch.Tensor]) -> str:
+    """SHA-256 over sorted names, dtypes, shapes and bytes: equal for equal tensors, whatever file they came from."""
+    total = sha256()
+    for name in sorted(tensors):
+        tensor = tensors[name].detach().cpu().contiguous()
+        total.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        total.update(tensor.reshape(-1).view(torch.uint8).numpy().tobytes())
+    return total.hexdigest()

@@ -1,0 +1,166 @@
+"""Every path of a run, in one place; making, finding and locking its folder."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from modules.config.errors import DataError, OptionError, hint, shorten
+
+
+@dataclass(frozen=True)
+class FoldDirectory:
+    """The paths of one fold."""
+
+    path: Path
+
+    @property
+    def best(self) -> Path:
+        return self.path / "best.pt"
+
+    @property
+    def last(self) -> Path:
+        return self.path / "last.pt"
+
+    @property
+    def previous(self) -> Path:
+        return self.path / "last.prev.pt"
+
+    @property
+    def history(self) -> Path:
+        return self.path / "history.csv"
+
+    @property
+    def predictions(self) -> Path:
+        return self.path / "predictions.csv"
+
+
+@dataclass(frozen=True)
+class RunDirectory:
+    """The paths of one run."""
+
+    path: Path
+
+    @property
+    def name(self) -> str:
+        return self.path.name
+
+    @property
+    def config(self) -> Path:
+        return self.path / "config.ini"
+
+    @property
+    def environment(self) -> Path:
+        return self.path / "environment.json"
+
+    @property
+    def folds(self) -> Path:
+        return self.path / "folds.csv"
+
+    @property
+    def oof(self) -> Path:
+        return self.path / "oof.csv"
+
+    @property
+    def result(self) -> Path:
+        return self.path / "result.json"
+
+    def fold(self, number: int) -> FoldDirectory:
+        return FoldDirectory(self.path / f"fold{number}")
+
+    def is_complete(self) -> bool:
+        return self.result.is_file()
+
+    def read_result(self) -> dict[str, Any]:
+        """result.json. Raises DataError where the run has not come to its end, or the file is damaged."""
+        if not self.is_complete():
+            raise DataError(f"{self.path}: the run is not finished; python train.py --resume {self.name} goes on with it")
+        return _read_json(self.result)
+
+    def read_environment(self) -> dict[str, Any]:
+        return _read_json(self.environment)
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Holds the run for this process; the system lets go of it when the process ends, however that happens.
+
+        Raises DataError where another process holds it.
+        """
+        lock = FileLock(self.path / ".lock")
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            raise DataError(f"{self.path}: another process is working in this run; wait for it, or set settings.run_name") from None
+        try:
+            yield
+        finally:
+            lock.release()
+
+
+def create_run(log_path: str, name: str | None, model_name: str) -> RunDirectory:
+    """A new, empty folder in `log_path`: `name`, or date, time and model. Raises OptionError where `name` is taken."""
+    root = Path(log_path)
+    root.mkdir(parents=True, exist_ok=True)
+    if name is not None:
+        if name in (".", "..", "latest") or "/" in name or "\\" in name:
+            raise OptionError("settings", "run_name", f"expected the name of a new folder in {log_path}, got '{name}'")
+        try:
+            (root / name).mkdir()
+        except FileExistsError:
+            raise OptionError("settings", "run_name", f"{root / name} exists; choose another, or python train.py --resume {name}") from None
+        return RunDirectory(root / name)
+    stem = f"{datetime.now():%Y%m%d-%H%M%S}-{re.sub(r'[^A-Za-z0-9_.-]', '_', model_name)}"
+    for suffix in ("", *(f"-{number}" for number in range(2, 100))):
+        try:
+            (root / f"{stem}{suffix}").mkdir()
+            return RunDirectory(root / f"{stem}{suffix}")
+        except FileExistsError:
+            continue
+    raise DataError(f"{root}: a hundred runs started in this second")
+
+
+def find_run(log_path: str, name: str) -> RunDirectory:
+    """The run of that name in `log_path`, or in that folder. Raises DataError with the names there are."""
+    for path in (Path(log_path) / name, Path(name)):
+        if (path / "config.ini").is_file():
+            return RunDirectory(path)
+    names = [run.name for run in list_runs(log_path)]
+    found = f"{log_path} has {shorten(reversed(names))}" if names else f"{log_path} has no run"
+    raise DataError(f"no run '{name}'{hint(name, names)}; {found}")
+
+
+def latest_run(log_path: str, debug: bool) -> RunDirectory:
+    """The newest complete run, by the time at which it ended; debug runs count only where `debug` asks for them.
+
+    Raises DataError where there is none.
+    """
+    ended = []
+    for run in list_runs(log_path):
+        if run.is_complete():
+            result = run.read_result()
+            if debug or not result["debug"]:
+                ended.append((result["ended"], run.name, run))
+    if not ended:
+        raise DataError(f"{log_path}: no finished run to predict with; python train.py makes one")
+    return max(ended)[2]
+
+
+def list_runs(log_path: str) -> list[RunDirectory]:
+    """The runs in `log_path`, by name."""
+    return [RunDirectory(file.parent) for file in sorted(Path(log_path).glob("*/config.ini"))]
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        return content
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: cannot be read: {error}") from None

@@ -1,0 +1,82 @@
+"""What training says of itself: a record an epoch, the progress that patience needs, and who takes a record."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any, Protocol
+
+from modules.compute.storage import write_text
+
+
+@dataclass(frozen=True)
+class EpochRecord:
+    """One epoch of one fold. Epochs count from 1. Losses are means over images; `score` is that of the metric."""
+
+    fold: int
+    epoch: int
+    train_loss: float
+    valid_loss: float
+    score: float
+    best: float
+    learning_rate: float
+    images_per_second: float
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Progress:
+    """The best score so far (None before the first epoch), its epoch, and the epochs since that did not improve on it."""
+
+    best_score: float | None = None
+    best_epoch: int = 0
+    waited: int = 0
+
+    def advance(self, score: float, epoch: int, min_delta: float, greater_is_better: bool) -> Progress:
+        """After `epoch` scored `score`. An improvement is strictly more than `min_delta`."""
+        gain = None if self.best_score is None else (score - self.best_score) * (1 if greater_is_better else -1)
+        if gain is None or gain > min_delta:
+            return Progress(score, epoch, 0)
+        return Progress(self.best_score, self.best_epoch, self.waited + 1)
+
+    def is_over(self, patience: int) -> bool:
+        return patience > 0 and self.waited >= patience
+
+
+@dataclass(frozen=True)
+class FoldResult:
+    """What one fold came to: the score of its best epoch's weights on the rows that it validates."""
+
+    fold: int
+    score: float
+    best_epoch: int
+    epochs: int
+
+
+class Sink(Protocol):
+    """Takes what training says. Only the main process has sinks, handed to it from above."""
+
+    def start_epoch(self, fold: int, epoch: int, epochs: int, steps: int) -> None: ...
+
+    def step(self, loss: Callable[[], float]) -> None:
+        """After each step; asking for the loss waits for the device, so a sink asks seldom."""
+
+    def end_epoch(self, record: EpochRecord, epochs: int) -> None: ...
+
+    def end_fold(self, result: FoldResult) -> None: ...
+
+
+def write_history(path: Path, records: Sequence[EpochRecord]) -> None:
+    """history.csv: a row an epoch."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, [field.name for field in fields(EpochRecord)], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(asdict(record) for record in records)
+    write_text(path, text.getvalue())
+
+
+def record_from(content: Mapping[str, Any]) -> EpochRecord:
+    return EpochRecord(**content)

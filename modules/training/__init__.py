@@ -1,0 +1,1 @@
+"""How a model learns: optimiser, schedule, an epoch, a fold. Knows nothing of other folds."""

@@ -1,0 +1,239 @@
+"""train_fold: the one loop that trains a contest's model, with early stopping on the best checkpoint.
+
+State is committed at epoch ends: best.pt where the score improved, then last.pt with all that going on needs. A fold
+that was stopped anywhere goes on from its last epoch and comes to the same result.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+import torch
+
+from modules.compute.seeding import seed_torch
+from modules.config.errors import DataError
+from modules.data.loaders import BatchSampler, ImageBatches, Loader
+from modules.data.preprocessing import Normalizer
+from modules.data.samples import Rows
+from modules.data.splits import Fold
+from modules.data.transforms import build_pipeline, make_train_pipeline
+from modules.models.build import Network, build_network
+from modules.models.freezing import freeze
+from modules.models.objectives import make_objective
+from modules.prediction.metrics import find_metric
+from modules.prediction.predict import Outcome, predict
+from modules.prediction.predictions import Predictions, check_probabilities, load_predictions, save_predictions
+from modules.prediction.tta import VIEWS
+from modules.runs.checkpoint import load_checkpoint, load_last, save_checkpoint, save_last
+from modules.runs.directory import FoldDirectory
+from modules.runs.records import EpochRecord, FoldResult, Progress, Sink, record_from, write_history
+from modules.training.epoch import Diverged, EpochOutcome, Learner, train_epoch
+from modules.training.optimizer import make_optimizer
+from modules.training.plan import Plan
+from modules.training.schedule import make_schedule
+
+
+def train_fold(plan: Plan, fold: Fold, directory: FoldDirectory, sink: Sink) -> tuple[FoldResult, list[str]]:
+    """Trains, or goes on training, one fold, and predicts the rows that it validates with its best epoch's weights.
+
+    Writes best.pt, last.pt, history.csv and predictions.csv. Returns the result, and warnings, a line each. Raises
+    DataError where the loss or a score is no number, before anything is saved of that epoch.
+    """
+    directory.path.mkdir(exist_ok=True)
+    state, warnings = load_last(directory)
+    _check_state(plan, fold, state, directory)
+    progress = Progress(**state["progress"]) if state else Progress()
+    records = [record_from(record) for record in state["history"]] if state else []
+    if not _is_over(plan, progress, records):
+        directory.predictions.unlink(missing_ok=True)
+        progress, records = _train(plan, fold, directory, sink, state, progress, records)
+    if not directory.predictions.exists():
+        _predict_validation(plan, fold, directory)
+    predictions = load_predictions(directory.predictions)
+    metric = find_metric(plan.config.hyper_params.metric)
+    score = metric.score(_targets(plan, fold), predictions.probabilities)
+    result = FoldResult(fold.number, score, progress.best_epoch, len(records))
+    sink.end_fold(result)
+    return result, warnings
+
+
+def _train(
+    plan: Plan,
+    fold: Fold,
+    directory: FoldDirectory,
+    sink: Sink,
+    state: Mapping[str, Any] | None,
+    progress: Progress,
+    records: list[EpochRecord],
+) -> tuple[Progress, list[EpochRecord]]:
+    """Epochs until the last one, or until patience is over, each committed as it ends."""
+    hyper, metric = plan.config.hyper_params, find_metric(plan.config.hyper_params.metric)
+    network = make_network(plan, fold.number, pretrained=plan.pretrained if state is None else False)
+    batches, validation = train_batches(plan, fold), valid_batches(plan, fold)
+    learner = make_learner(plan, network, len(batches))
+    step = 0 if state is None else _restore(learner, state)
+    while not _is_over(plan, progress, records):
+        epoch, started = len(records) + 1, time.perf_counter()
+        sink.start_epoch(fold.number, epoch, plan.epochs, len(batches))
+        trained = _train_epoch(plan, fold, learner, batches, epoch, step, sink)
+        train_seconds = time.perf_counter() - started
+        outcome = evaluate(plan, network, validation, fold, "none")
+        check_probabilities(_as_predictions(plan, fold, outcome), f"fold {fold.number}, epoch {epoch}, validation")
+        score = metric.score(_targets(plan, fold), outcome.probabilities[0])
+        progress = progress.advance(score, epoch, hyper.min_delta, metric.greater_is_better)
+        step += trained.steps
+        record = EpochRecord(
+            fold=fold.number,
+            epoch=epoch,
+            train_loss=trained.loss,
+            valid_loss=outcome.loss,
+            score=score,
+            best=score if progress.best_score is None else progress.best_score,
+            learning_rate=max(group["lr"] for group in learner.optimizer.param_groups),
+            images_per_second=trained.images / train_seconds,
+            seconds=time.perf_counter() - started,
+        )
+        records = [*records, record]
+        _commit(plan, directory, learner, step, progress, records)
+        sink.end_epoch(record, plan.epochs)
+    return progress, records
+
+
+def _train_epoch(plan: Plan, fold: Fold, learner: Learner, batches: Loader, epoch: int, step: int, sink: Sink) -> EpochOutcome:
+    seed_torch(plan.config.settings.seed, fold.number, epoch)
+    try:
+        return train_epoch(learner, batches.epoch(epoch), step, sink)
+    except Diverged as error:
+        advice = "finished epochs are kept; try a lower hyper_params.learning_rate, or settings.precision=float32"
+        raise DataError(f"fold {fold.number}, epoch {epoch}: {error}; training stopped. {advice}") from None
+
+
+def _is_over(plan: Plan, progress: Progress, records: list[EpochRecord]) -> bool:
+    return len(records) >= plan.epochs or progress.is_over(plan.config.hyper_params.patience)
+
+
+def _commit(
+    plan: Plan, directory: FoldDirectory, learner: Learner, step: int, progress: Progress, records: list[EpochRecord]
+) -> None:
+    """best.pt first: a kill between the two leaves last.pt an epoch behind, and that epoch is done again, equally."""
+    latest, model, metric = records[-1], plan.config.model, find_metric(plan.config.hyper_params.metric)
+    shared = {
+        "format": 1,
+        "run_id": plan.run_id,
+        "fold": latest.fold,
+        "epoch": latest.epoch,
+        "classes": list(plan.samples.classes),
+        "model": learner.module.state_dict(),
+    }
+    if progress.best_epoch == latest.epoch:
+        best = {
+            "preprocessing": plan.preprocessing.to_dict(),
+            "network": {"library": model.library, "name": model.name},
+            "metric": metric.name,
+            "scores": {metric.name: latest.score, "loss": latest.valid_loss},
+        }
+        save_checkpoint(directory.best, {**shared, **best})
+    going_on = {
+        "optimizer": learner.optimizer.state_dict(),
+        "scaler": learner.scaler.state_dict(),
+        "step": step,
+        "progress": asdict(progress),
+        "history": [asdict(record) for record in records],
+    }
+    save_last(directory, {**shared, **going_on})
+    write_history(directory.history, records)
+
+
+def _restore(learner: Learner, state: Mapping[str, Any]) -> int:
+    """Puts what `_commit` saved back into the learner; returns the step to go on from."""
+    learner.module.load_state_dict(state["model"])
+    learner.optimizer.load_state_dict(state["optimizer"])
+    learner.scaler.load_state_dict(state["scaler"])
+    return int(state["step"])
+
+
+def _targets(plan: Plan, fold: Fold) -> Rows:
+    assert plan.samples.targets is not None
+    return plan.samples.targets[fold.valid_rows]
+
+
+def make_network(plan: Plan, fold_number: int, pretrained: bool | str) -> Network:
+    """The fold's model on its device; the head's first values are a function of (seed, fold)."""
+    seed_torch(plan.config.settings.seed, fold_number, "init")
+    network = build_network(
+        plan.config.model, len(plan.samples.classes), plan.preprocessing.channels, plan.preprocessing.size, pretrained
+    )
+    layout = torch.channels_last if plan.process.channels_last else torch.contiguous_format
+    network.module.to(device=plan.process.device, memory_format=layout)  # type: ignore[call-overload]
+    return network
+
+
+def make_learner(plan: Plan, network: Network, steps_per_epoch: int) -> Learner:
+    hyper = plan.config.hyper_params
+    still = freeze(network, plan.config.model.freeze)
+    return Learner(
+        module=network.module,
+        still=still,
+        objective=make_objective(hyper.loss, hyper.label_smoothing),
+        optimizer=make_optimizer(network.module, hyper),
+        scaler=torch.amp.GradScaler(plan.process.device.type, enabled=plan.process.precision == "float16"),
+        schedule=make_schedule(hyper, steps_per_epoch),
+        normalizer=Normalizer(plan.preprocessing, plan.process.device, plan.process.channels_last),
+        process=plan.process,
+    )
+
+
+def train_batches(plan: Plan, fold: Fold) -> Loader:
+    seed = plan.config.settings.seed
+    pipeline = make_train_pipeline(plan.config.augmentation, plan.preprocessing.size, plan.preprocessing.channels)
+    dataset = ImageBatches(plan.samples, plan.preprocessing, pipeline, (seed, fold.number))
+    sampler = BatchSampler(fold.train_rows, plan.config.hyper_params.batch_size, (seed, fold.number))
+    return Loader(dataset, sampler, plan.process.workers, plan.process.device.type == "cuda")
+
+
+def valid_batches(plan: Plan, fold: Fold) -> Loader:
+    seed = plan.config.settings.seed
+    dataset = ImageBatches(plan.samples, plan.preprocessing, build_pipeline(plan.preprocessing.valid, "valid"), (seed, "valid"))
+    sampler = BatchSampler(fold.valid_rows, plan.config.hyper_params.batch_size)
+    return Loader(dataset, sampler, plan.process.workers, plan.process.device.type == "cuda")
+
+
+def evaluate(plan: Plan, network: Network, batches: Loader, fold: Fold, views: str) -> Outcome:
+    """The fold's validation rows through its model."""
+    hyper = plan.config.hyper_params
+    return predict(
+        members=[network.module],
+        batches=batches.epoch(0),
+        rows=fold.valid_rows,
+        classes=len(plan.samples.classes),
+        normalizer=Normalizer(plan.preprocessing, plan.process.device, plan.process.channels_last),
+        objective=make_objective(hyper.loss, hyper.label_smoothing),
+        views=VIEWS[views],
+        process=plan.process,
+    )
+
+
+def _predict_validation(plan: Plan, fold: Fold, directory: FoldDirectory) -> None:
+    """predictions.csv: the validated rows, by the best epoch's weights, with the views that inference will use."""
+    network = make_network(plan, fold.number, pretrained=False)
+    network.module.load_state_dict(load_checkpoint(directory.best)["model"])
+    outcome = evaluate(plan, network, valid_batches(plan, fold), fold, plan.config.inference.tta)
+    predictions = _as_predictions(plan, fold, outcome)
+    save_predictions(directory.predictions, predictions, _targets(plan, fold))
+
+
+def _as_predictions(plan: Plan, fold: Fold, outcome: Outcome) -> Predictions:
+    return Predictions(plan.samples.ids[fold.valid_rows], plan.samples.classes, outcome.probabilities[0])
+
+
+def _check_state(plan: Plan, fold: Fold, state: Mapping[str, Any] | None, directory: FoldDirectory) -> None:
+    """Raises DataError for a checkpoint of another run, fold or class order."""
+    if state is None:
+        return
+    if (state["run_id"], state["fold"]) != (plan.run_id, fold.number):
+        raise DataError(f"{directory.last}: belongs to another run or another fold")
+    if tuple(state["classes"]) != plan.samples.classes:
+        raise DataError(f"{directory.last}: its classes, or their order, are not those of the table")
