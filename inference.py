@@ -1,6 +1,6 @@
 """Predicts the test set with every fold's best model, and writes the submission.
 
-    python inference.py [CONFIG.ini ...] [section.option=value ...] [--print-config] [--quiet]
+python inference.py [CONFIG.ini ...] [section.option=value ...] [--print-config] [--quiet]
 """
 
 import sys

@@ -1,6 +1,6 @@
 """Trains every fold of the contest that config.ini describes.
 
-    python train.py [CONFIG.ini ...] [section.option=value ...] [--check] [--resume RUN] [--print-config] [--quiet]
+python train.py [CONFIG.ini ...] [section.option=value ...] [--check] [--resume RUN] [--print-config] [--quiet]
 """
 
 import sys

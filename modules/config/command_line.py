@@ -71,7 +71,7 @@ def run_script(name: str, job: Callable[[Command], None], arguments: Sequence[st
             print(line, file=sys.stderr)
         return 2
     except OSError as error:
-        if error.errno is None or error.filename is None and error.strerror is None:
+        if error.errno is None or (error.filename is None and error.strerror is None):
             raise
         where = f"{error.filename}: " if error.filename else ""
         print(f"{where}{error.strerror}", file=sys.stderr)

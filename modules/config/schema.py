@@ -122,8 +122,10 @@ class Augmentation:
     preset: Literal["none", "light", "medium", "heavy"] = option(
         "light", "light: small shifts, turns, brightness; medium: also flips, crops, colour; heavy: stronger, with erasing", learnt=True
     )
-    train: None | Pipeline = option(None, "instead of a preset: one albumentations call a line, images stay uint8 and image_size", learnt=True)
-    valid: None | Pipeline = option(None, "for validation and test images, likewise; blank: nothing", learnt=True)
+    train: Pipeline | None = option(
+        None, "instead of a preset: one albumentations call a line, images stay uint8 and image_size", learnt=True
+    )
+    valid: Pipeline | None = option(None, "for validation and test images, likewise; blank: nothing", learnt=True)
 
 
 @dataclass(frozen=True)
@@ -238,9 +240,7 @@ def contradictions(config: Config) -> list[tuple[str, str, str]]:
     found = []
     hyper, data = config.hyper_params, config.data
     if hyper.warmup_epochs >= hyper.epochs and hyper.warmup_epochs > 0 and not config.settings.debug:
-        found.append(
-            ("hyper_params", "warmup_epochs", f"expected fewer than epochs ({hyper.epochs}), got '{hyper.warmup_epochs:g}'")
-        )
+        found.append(("hyper_params", "warmup_epochs", f"expected fewer than epochs ({hyper.epochs}), got '{hyper.warmup_epochs:g}'"))
     for name in ("mean", "std"):
         value = getattr(data, name)
         if value != "auto" and len(value) not in (1, data.channels):

@@ -129,7 +129,9 @@ class Loader:
         except RuntimeError as error:
             if "worker" in str(error).lower() or "shared memory" in str(error).lower():
                 first = str(error).splitlines()[0]
-                raise DataError(f"a data worker died ({first}); try settings.num_workers=0, or a smaller hyper_params.batch_size") from error
+                raise DataError(
+                    f"a data worker died ({first}); try settings.num_workers=0, or a smaller hyper_params.batch_size"
+                ) from error
             raise
 
 

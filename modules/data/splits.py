@@ -58,7 +58,9 @@ def check_folds(samples: Samples, folds: Sequence[Fold], method: str) -> None:
         missing = sorted(set(range(len(samples.classes))) - set(samples.targets[fold.train_rows].tolist()))
         if missing:
             names = shorten(samples.classes[index] for index in missing)
-            raise DataError(f"fold {fold.number} would train without any sample of class {names}; use fewer folds or split.method = stratified")
+            raise DataError(
+                f"fold {fold.number} would train without any sample of class {names}; use fewer folds or split.method = stratified"
+            )
         if method in GROUPED and samples.groups is not None:
             shared = set(samples.groups[fold.train_rows]) & set(samples.groups[fold.valid_rows])
             assert not shared, f"groups in two folds: {shorten(shared)}"

@@ -18,7 +18,9 @@ def read_table(path: Path, section: str, option: str) -> pd.DataFrame:
     """
     if not path.is_file():
         others = sorted(file.name for file in path.parent.glob("*.csv")) if path.parent.is_dir() else []
-        found = f"{path.parent} has {shorten(others)}" if others else f"{path.parent} has no .csv" if path.parent.is_dir() else "nor its folder"
+        found = (
+            f"{path.parent} has {shorten(others)}" if others else f"{path.parent} has no .csv" if path.parent.is_dir() else "nor its folder"
+        )
         raise OptionError(section, option, f"{path}: no such file; {found}{hint(path.name, others)}")
     try:
         with warnings.catch_warnings():

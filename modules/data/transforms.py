@@ -160,7 +160,9 @@ def _first_reason(error: Exception) -> str:
 
 
 def _transform_names() -> list[str]:
-    return [name for name in dir(A) if isinstance(getattr(A, name), type) and issubclass(getattr(A, name), (A.BasicTransform, A.BaseCompose))]
+    return [
+        name for name in dir(A) if isinstance(getattr(A, name), type) and issubclass(getattr(A, name), (A.BasicTransform, A.BaseCompose))
+    ]
 
 
 def _name(transform: Any) -> str:

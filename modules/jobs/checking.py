@@ -24,7 +24,11 @@ def check_plan(plan: Plan) -> list[str]:
     learner = make_learner(plan, network, steps_per_epoch=1)
     outcome = train_epoch(learner, batches.epoch(1), 0, Silence())
     test_samples = check_test_images(plan.config, plan)
-    return [*_describe(plan, test_samples), _describe_network(plan, network.module), f"one batch, forward and back: loss {outcome.loss:.4f}"]
+    return [
+        *_describe(plan, test_samples),
+        _describe_network(plan, network.module),
+        f"one batch, forward and back: loss {outcome.loss:.4f}",
+    ]
 
 
 def _describe(plan: Plan, test_samples: int) -> list[str]:

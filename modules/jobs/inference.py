@@ -158,7 +158,9 @@ def _refuse_contradictions(config: Config, own: Config, directory: RunDirectory)
     for section, option in CARRIED:
         trained, said = (getattr(getattr(each, section), option) for each in (own, config))
         if (section, option) in config.origins and trained != said:
-            values = f"{format_value(said).strip() or 'blank'}, but {directory.name} was trained with {format_value(trained).strip() or 'blank'}"
+            values = (
+                f"{format_value(said).strip() or 'blank'}, but {directory.name} was trained with {format_value(trained).strip() or 'blank'}"
+            )
             lines.append(f"{config.locate(section, option)}: {values}; leave it out, or predict with {directory.config}")
     if lines:
         raise ConfigError(*lines)

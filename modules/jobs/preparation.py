@@ -72,7 +72,9 @@ def resolve_pretrained(config: Config) -> bool | str:
 def describe_samples(samples: Samples) -> str:
     """A digest over ids, files and labels: a resumed run must find what it started with."""
     assert samples.targets is not None
-    lines = (f"{name}\t{file}\t{samples.classes[target]}" for name, file, target in zip(samples.ids, samples.files, samples.targets, strict=True))
+    lines = (
+        f"{name}\t{file}\t{samples.classes[target]}" for name, file, target in zip(samples.ids, samples.files, samples.targets, strict=True)
+    )
     return sha256("\n".join(lines).encode()).hexdigest()
 
 

@@ -81,7 +81,9 @@ def resumed_config(run: RunDirectory, command: Command) -> Config:
                 say(f"epochs grows from {before} to {now}: the schedule from here on is not that of a run that began with {now}")
                 continue
             was, wanted = format_value(before).strip() or "blank", format_value(now).strip() or "blank"
-            differences.append(f"{named.locate(section, option.name)}: the run was begun with {was}, not {wanted}; start a new run for that")
+            differences.append(
+                f"{named.locate(section, option.name)}: the run was begun with {was}, not {wanted}; start a new run for that"
+            )
     if differences:
         raise ConfigError(*differences)
     settings = replace(named.settings, log_path=own.settings.log_path, run_name=own.settings.run_name)

@@ -42,7 +42,7 @@ def check_name(model: Model) -> None:
 
 def normalisation(model: Model, pretrained: bool | str) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Mean and standard deviation, a channel, that the model's pretrained weights expect; .5 where there are none."""
-    if pretrained is False or model.name in WITH_AUXILIARY and model.library == "torchvision":
+    if pretrained is False or (model.name in WITH_AUXILIARY and model.library == "torchvision"):
         return HALF, HALF
     if model.library == "torchvision":
         return IMAGENET
@@ -183,7 +183,9 @@ def _torchvision_state(name: str) -> State:
     folder = Path(torch.hub.get_dir()) / "checkpoints"
     file = Path(weights.url).name
     if not (folder / file).is_file() and not hub_reachable(weights.url):
-        raise OptionError("model", "pretrained", f"{name}: the hub cannot be reached; put {file} into {folder}, or set pretrained to its path (or false)")
+        raise OptionError(
+            "model", "pretrained", f"{name}: the hub cannot be reached; put {file} into {folder}, or set pretrained to its path (or false)"
+        )
     try:
         return dict(weights.get_state_dict(progress=True, check_hash=True))
     except Exception as error:

@@ -58,7 +58,14 @@ def replace_stem(module: nn.Module, name: str, channels: int) -> None:
     old = module.get_submodule(name)
     assert isinstance(old, nn.Conv2d) and old.groups == 1
     new = nn.Conv2d(
-        channels, old.out_channels, old.kernel_size, old.stride, old.padding, old.dilation, bias=old.bias is not None, padding_mode=old.padding_mode
+        channels,
+        old.out_channels,
+        old.kernel_size,
+        old.stride,
+        old.padding,
+        old.dilation,
+        bias=old.bias is not None,
+        padding_mode=old.padding_mode,
     )
     _set_layer(module, name, new)
 

@@ -60,7 +60,9 @@ def load_weights(module: nn.Module, state: Mapping[str, torch.Tensor], source: s
     given = {name: tensor for name, tensor in state.items() if not name.startswith(skipped)}
     missing = [name for name in own if name not in given and not name.endswith("num_batches_tracked")]
     unexpected = [name for name in given if name not in own]
-    shapes = [f"{name} {_shape(given[name])} for {_shape(own[name])}" for name in own if name in given and given[name].shape != own[name].shape]
+    shapes = [
+        f"{name} {_shape(given[name])} for {_shape(own[name])}" for name in own if name in given and given[name].shape != own[name].shape
+    ]
     faults = ((missing, "missing"), (unexpected, "left over"), (shapes, "of another shape"))
     told = [f"{len(names)} {what} ({shorten(names)})" for names, what in faults if names]
     if told:

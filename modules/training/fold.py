@@ -115,9 +115,7 @@ def _is_over(plan: Plan, progress: Progress, records: list[EpochRecord]) -> bool
     return len(records) >= plan.epochs or progress.is_over(plan.config.hyper_params.patience)
 
 
-def _commit(
-    plan: Plan, directory: FoldDirectory, learner: Learner, step: int, progress: Progress, records: list[EpochRecord]
-) -> None:
+def _commit(plan: Plan, directory: FoldDirectory, learner: Learner, step: int, progress: Progress, records: list[EpochRecord]) -> None:
     """best.pt first: a kill between the two leaves last.pt an epoch behind, and that epoch is done again, equally."""
     latest, model, metric = records[-1], plan.config.model, find_metric(plan.config.hyper_params.metric)
     shared = {
@@ -163,9 +161,7 @@ def _targets(plan: Plan, fold: Fold) -> Rows:
 def make_network(plan: Plan, fold_number: int, pretrained: bool | str) -> Network:
     """The fold's model on its device; the head's first values are a function of (seed, fold)."""
     seed_torch(plan.config.settings.seed, fold_number, "init")
-    network = build_network(
-        plan.config.model, len(plan.samples.classes), plan.preprocessing.channels, plan.preprocessing.size, pretrained
-    )
+    network = build_network(plan.config.model, len(plan.samples.classes), plan.preprocessing.channels, plan.preprocessing.size, pretrained)
     layout = torch.channels_last if plan.process.channels_last else torch.contiguous_format
     network.module.to(device=plan.process.device, memory_format=layout)  # type: ignore[call-overload]
     return network
