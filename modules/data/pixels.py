@@ -15,7 +15,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from modules.config.errors import DataError
 from modules.config.values import Size
@@ -110,7 +110,7 @@ def _reason(path: Path, error: Exception) -> str:
         return "the file is empty (zero bytes)"
     if isinstance(error, Image.DecompressionBombError):
         return f"its size is over the limit of {MAX_PIXELS:,} pixels"
-    if isinstance(error, Image.UnidentifiedImageError):
+    if isinstance(error, UnidentifiedImageError):
         return "not an image that can be read"
     return f"damaged: {' '.join(str(error).split()) or type(error).__name__}"
 

@@ -38,7 +38,7 @@ def build_pipeline(pipeline: Pipeline, option: str) -> A.Compose:
 
     Raises UserError that names every transform or argument that does not exist or does not fit.
     """
-    return A.Compose(gather(*(lambda call=call: _build(call, option) for call in pipeline.calls)))  # type: ignore[misc]
+    return A.Compose(gather(*(lambda call=call: _build(call, option) for call in pipeline.calls)))
 
 
 def apply(pipeline: A.Compose, pixels: Pixels, *draw: int | str) -> Pixels:

@@ -32,7 +32,7 @@ def check_plan(plan: Plan) -> list[str]:
 
 
 def _describe(plan: Plan, test_samples: int) -> list[str]:
-    samples, config = plan.samples, plan.config
+    samples, epochs = plan.samples, plan.epochs
     assert samples.targets is not None
     counts = np.bincount(samples.targets, minlength=len(samples.classes))
     classes = ", ".join(f"{name} {count}" for name, count in list(zip(samples.classes, counts, strict=True))[:12])
@@ -44,7 +44,7 @@ def _describe(plan: Plan, test_samples: int) -> list[str]:
         f"classes   {len(samples.classes)}: {classes}{more}",
         f"folds     {len(plan.folds)}, of {', '.join(str(len(fold.valid_rows)) for fold in plan.folds)} validated samples",
         f"images    {plan.preprocessing.channels} x {size.height} x {size.width}, {plan.preprocessing.resize}",
-        f"steps     {sum(steps) * config.hyper_params.epochs:,}: {config.hyper_params.epochs} epochs of {', '.join(map(str, steps))} steps, at most",
+        f"steps     {sum(steps) * epochs:,}: {epochs} epochs of {', '.join(map(str, steps))} steps, at most",
         f"device    {plan.process.describe()}",
     ]
     if samples.groups is not None:
@@ -55,4 +55,5 @@ def _describe(plan: Plan, test_samples: int) -> list[str]:
 def _describe_network(plan: Plan, module: nn.Module) -> str:
     total = sum(parameter.numel() for parameter in module.parameters())
     trained = sum(parameter.numel() for parameter in module.parameters() if parameter.requires_grad)
-    return f"model     {plan.config.model.library} {plan.config.model.name}, pretrained {plan.pretrained}, {trained:,} of {total:,} parameters train"
+    name = f"{plan.config.model.library} {plan.config.model.name}"
+    return f"model     {name}, pretrained {plan.pretrained}, {trained:,} of {total:,} parameters train"

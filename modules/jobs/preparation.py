@@ -15,7 +15,7 @@ from modules.config.schema import Config
 from modules.config.values import Size
 from modules.data.pixels import check_headers, check_pixels
 from modules.data.preprocessing import make_preprocessing
-from modules.data.samples import Samples
+from modules.data.samples import Rows, Samples
 from modules.data.sources import contest_folder, load_test, load_train
 from modules.data.splits import Fold, fold_numbers, folds_from_numbers, make_folds
 from modules.data.tables import column, column_of_ids, read_table
@@ -109,8 +109,9 @@ def _shortened(fold: Fold, count: int) -> Fold:
     return Fold(fold.number, _spread(fold.train_rows, count), _spread(fold.valid_rows, count))
 
 
-def _spread(rows: np.ndarray, count: int) -> np.ndarray:
-    return rows[np.unique(np.linspace(0, len(rows) - 1, min(count, len(rows))).astype(int))]
+def _spread(rows: Rows, count: int) -> Rows:
+    places = np.unique(np.linspace(0, len(rows) - 1, min(count, len(rows))).astype(np.int64))
+    return np.asarray(rows[places])
 
 
 def _check_model(config: Config, pretrained: bool | str) -> None:

@@ -93,12 +93,13 @@ def _create_timm(name: str, **arguments: Any) -> nn.Module:
     import timm
 
     try:
-        return timm.create_model(name, pretrained=False, **arguments)
+        module: nn.Module = timm.create_model(name, pretrained=False, **arguments)
     except TypeError as error:
         if "img_size" not in str(error):
             raise
         arguments.pop("img_size")
-        return timm.create_model(name, pretrained=False, **arguments)
+        module = timm.create_model(name, pretrained=False, **arguments)
+    return module
 
 
 def _from_torchvision(model: Model, classes: int, channels: int, size: Size, pretrained: bool | str) -> Network:
@@ -124,7 +125,7 @@ def _from_torchvision(model: Model, classes: int, channels: int, size: Size, pre
     if pretrained is not False:
         state = read_weights(Path(pretrained)) if isinstance(pretrained, str) else _torchvision_state(model.name)
         if model.name.startswith("vit_"):
-            patch = module.get_submodule("conv_proj").kernel_size[0]  # type: ignore[index,union-attr]
+            patch = module.get_parameter("conv_proj.weight").shape[-1]
             state = torchvision.models.vision_transformer.interpolate_embeddings(size.height, patch, state)
         if model.name in WITH_AUXILIARY:
             state = {name: tensor for name, tensor in state.items() if not name.startswith(("AuxLogits.", "aux1.", "aux2."))}
@@ -179,7 +180,7 @@ def _timm_file(name: str) -> Path:
 def _torchvision_state(name: str) -> State:
     from torchvision.models import get_model_weights
 
-    weights = get_model_weights(name).DEFAULT  # type: ignore[attr-defined]
+    weights = get_model_weights(name).DEFAULT
     folder = Path(torch.hub.get_dir()) / "checkpoints"
     file = Path(weights.url).name
     if not (folder / file).is_file() and not hub_reachable(weights.url):

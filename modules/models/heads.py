@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import torch
 from torch import nn
 
@@ -13,7 +16,7 @@ def find_head(module: nn.Module, outputs: int) -> str:
 
     Raises OptionError where there is none: then the model is no classifier whose head could be replaced.
     """
-    names = [name for name, layer in module.named_modules() if _outputs_of(layer) == outputs]
+    names = [str(name) for name, layer in module.named_modules() if _outputs_of(layer) == outputs]
     if not names:
         raise OptionError("model", "name", f"no layer with {outputs} outputs was found to replace")
     return names[-1]
@@ -21,12 +24,11 @@ def find_head(module: nn.Module, outputs: int) -> str:
 
 def replace_head(module: nn.Module, name: str, outputs: int) -> None:
     """Puts a new layer of the same kind, with `outputs` outputs, in the place of layer `name`."""
-    old = module.get_submodule(name)
-    if isinstance(old, nn.Conv2d):
-        new: nn.Module = nn.Conv2d(old.in_channels, outputs, old.kernel_size, old.stride, old.padding, bias=old.bias is not None)
+    old: Any = module.get_submodule(name)
+    if isinstance(old, nn.Linear):
+        new: nn.Module = nn.Linear(old.in_features, outputs, bias=old.bias is not None)
     else:
-        assert isinstance(old, nn.Linear)
-        new = nn.Linear(old.in_features, outputs, bias=old.bias is not None)
+        new = nn.Conv2d(old.in_channels, outputs, old.kernel_size, old.stride, old.padding, bias=old.bias is not None)
     _set_layer(module, name, new)
 
 
@@ -49,14 +51,14 @@ def find_stem(module: nn.Module) -> str:
     """The name of the first convolution: the layer that sees the image."""
     for name, layer in module.named_modules():
         if isinstance(layer, nn.Conv2d):
-            return name
+            return str(name)
     raise OptionError("data", "channels", "the model has no convolution whose channels could be changed; use 3")
 
 
 def replace_stem(module: nn.Module, name: str, channels: int) -> None:
     """Puts a new convolution for `channels` input channels in the place of convolution `name`."""
-    old = module.get_submodule(name)
-    assert isinstance(old, nn.Conv2d) and old.groups == 1
+    old: Any = module.get_submodule(name)
+    assert old.groups == 1
     new = nn.Conv2d(
         channels,
         old.out_channels,
@@ -84,7 +86,7 @@ def adapt_stem(weight: torch.Tensor, channels: int) -> torch.Tensor:
 def init_stem(module: nn.Module, name: str, how: str) -> None:
     """First values of the first layer: xavier or kaiming; other words leave what the library gave."""
     if how in INITIALISATIONS:
-        INITIALISATIONS[how](module.get_submodule(name).weight)
+        INITIALISATIONS[how](module.get_parameter(f"{name}.weight"))
 
 
 def _kaiming(weight: torch.Tensor) -> torch.Tensor:
@@ -95,7 +97,12 @@ def _normal(weight: torch.Tensor) -> torch.Tensor:
     return nn.init.normal_(weight, std=0.01)
 
 
-INITIALISATIONS = {"xavier": nn.init.xavier_uniform_, "kaiming": _kaiming, "normal": _normal, "zeros": nn.init.zeros_}
+INITIALISATIONS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
+    "xavier": nn.init.xavier_uniform_,
+    "kaiming": _kaiming,
+    "normal": _normal,
+    "zeros": nn.init.zeros_,
+}
 
 
 def _outputs_of(layer: nn.Module) -> int | None:

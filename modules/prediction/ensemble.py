@@ -14,4 +14,4 @@ def combine(members: NDArray[np.float32], how: str) -> Probabilities:
 
 
 def _mean(members: NDArray[np.float32]) -> Probabilities:
-    return members.astype(np.float64).mean(axis=0).astype(np.float32)
+    return np.asarray(members.mean(axis=0, dtype=np.float64), dtype=np.float32)

@@ -20,7 +20,10 @@ from modules.prediction.tta import View
 
 @dataclass(frozen=True)
 class Outcome:
-    """probabilities: (members, N, classes) float32, in the order of the rows asked for. loss: the first member's mean; NaN without targets."""
+    """probabilities: (members, N, classes) float32, in the order of the rows asked for.
+
+    loss: the first member's mean over the rows, without views; NaN where there are no targets.
+    """
 
     probabilities: NDArray[np.float32]
     loss: float

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable
+from typing import Any
 
 from tqdm import tqdm
 
@@ -21,7 +22,7 @@ class Console:
     def __init__(self, metric: str, bar: bool) -> None:
         self.metric = metric
         self.bar = bar and sys.stderr.isatty()
-        self.steps: tqdm[None] | None = None
+        self.steps: tqdm[Any] | None = None
         self.shown_at = 0.0
         self.last_score = ""
 

@@ -75,7 +75,7 @@ def _step(learner: Learner, batch: Batch) -> torch.Tensor:
         logits = learner.module(images)
     loss = learner.objective.loss(logits, targets)
     learner.optimizer.zero_grad(set_to_none=True)
-    learner.scaler.scale(loss).backward()
+    learner.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
     learner.scaler.step(learner.optimizer)
     learner.scaler.update()
     return loss.detach()

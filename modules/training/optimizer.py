@@ -25,7 +25,7 @@ def make_optimizer(module: nn.Module, hyper: HyperParams) -> torch.optim.Optimiz
     needs a package that is not installed, or takes no such arguments.
     """
     try:
-        optimizer = timm.optim.create_optimizer_v2(
+        optimizer: torch.optim.Optimizer = timm.optim.create_optimizer_v2(
             module, opt=hyper.optimizer.lower(), lr=hyper.learning_rate, weight_decay=hyper.weight_decay, momentum=hyper.momentum
         )
     except Exception as error:
