@@ -126,6 +126,8 @@ def _is_union(kind: Any) -> bool:
 
 def _parse_union(text: str, kind: Any, bounds: Bounds) -> Any:
     members = get_args(kind)
+    if not text and type(None) in members:
+        return None
     for member in members:
         try:
             return parse_value(text, member, bounds)

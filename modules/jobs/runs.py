@@ -37,7 +37,11 @@ def open_run(command: Command) -> Iterator[tuple[RunDirectory, Plan]]:
         return
     run = find_run(command.config.settings.log_path, command.resume)
     with run.lock():
-        plan = prepare(resumed_config(run, command), run)
+        config = resumed_config(run, command)
+        before, now = _epochs_of(run), config.hyper_params.epochs
+        if now > before:
+            say(f"epochs grows from {before} to {now}: the schedule from here on is not that of a run that began with {now}")
+        plan = prepare(config, run)
         run.result.unlink(missing_ok=True)  # epochs grew: until the new ones are done, the run is not complete
         write_text(run.config, to_ini(plan.config, help=False))
         yield run, plan
@@ -56,9 +60,8 @@ def finished_run(command: Command) -> RunDirectory | None:
     if command.resume is None:
         return None
     run = find_run(command.config.settings.log_path, command.resume)
-    own, _ = read_config([run.config])
-    wanted = resumed_config(run, command)
-    return run if run.is_complete() and wanted.hyper_params.epochs == own.hyper_params.epochs else None
+    grows = resumed_config(run, command).hyper_params.epochs > _epochs_of(run)
+    return run if run.is_complete() and not grows else None
 
 
 def resumed_config(run: RunDirectory, command: Command) -> Config:
@@ -70,7 +73,7 @@ def resumed_config(run: RunDirectory, command: Command) -> Config:
     own, _ = read_config([run.config])
     if not command.config_files and not command.overrides:
         return own
-    named, _ = read_config([*command.config_files] if command.config_files else [run.config], command.overrides)
+    named, _ = read_config([run.config, *command.config_files], command.overrides)
     differences = []
     for section, options in OPTIONS.items():
         for option in options.values():
@@ -78,7 +81,6 @@ def resumed_config(run: RunDirectory, command: Command) -> Config:
             if not option.learnt or before == now:
                 continue
             if (section, option.name) == MAY_GROW and now > before:
-                say(f"epochs grows from {before} to {now}: the schedule from here on is not that of a run that began with {now}")
                 continue
             was, wanted = format_value(before).strip() or "blank", format_value(now).strip() or "blank"
             differences.append(
@@ -101,3 +103,8 @@ def _write_beginning(run: RunDirectory, plan: Plan) -> None:
     write_json(run.environment, environment)
     write_text(run.folds, to_csv(pd.DataFrame({"id": plan.samples.ids, "fold": plan.fold_numbers})))
     write_text(run.config, to_ini(plan.config, help=False))
+
+
+def _epochs_of(run: RunDirectory) -> int:
+    own, _ = read_config([run.config])
+    return own.hyper_params.epochs
