@@ -36,7 +36,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, li
     config = write_config(root / "config.ini", "[settings]\n")
     arguments = [str(config), *fast(contest, f"settings.log_path={root / 'runs'}", "data.test_csv=test.csv", "hyper_params.epochs=4")]
     assert run_train(*arguments, "settings.run_name=done", "--quiet") == 0
-    yield root, arguments
+    return root, arguments
 
 
 @pytest.fixture
@@ -213,7 +213,7 @@ def test_mistakes_of_all_rooms_are_told_at_once(contest: Path, capsys: pytest.Ca
     assert lines == [
         "override data.label_columns: train.csv has no column 'lable' (did you mean label?); it has id, label, person",
         "override model.name: timm has no classification model 'test_resnot'; the nearest are test_resnet, test_nfnet, test_vit",
-        "override hyper_params.optimizer: timm has no optimiser 'adamv'; the nearest are adamw, adamp, adamc",
+        "override hyper_params.optimizer: timm has no optimiser 'adamv'; the nearest are adam, radam, nadam",
         "override augmentation.train: albumentations has no transform 'HorizontalFlop' (did you mean HorizontalFlip?)",
     ]
     assert not Path("runs").exists()

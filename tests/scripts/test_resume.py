@@ -131,7 +131,7 @@ def test_a_full_disk_is_one_line_and_keeps_the_checkpoint_before(
 
 
 def test_a_finished_run_says_so_and_changes_nothing(uninterrupted: tuple[Path, list[str]], capsys: pytest.CaptureFixture[str]) -> None:
-    root, arguments = uninterrupted
+    root, _arguments = uninterrupted
     before = {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in (root / "runs/whole").rglob("*") if path.is_file()}
     assert run_train("--resume", str(root / "runs/whole")) == 0
     assert "runs/whole is finished already" in capsys.readouterr().out
