@@ -10,18 +10,18 @@ from modules.config.command_line import Command, run_script
 
 def infer(command: Command) -> None:
     # Imported here, after the config is known to be good: torch, timm and albumentations take seconds.
-    from modules.jobs.inference import load_test_samples, open_trained, predict_test, score_test, submit
+    from modules.jobs.inference import load_test_set, open_trained, predict_test, submit
     from modules.reporting.summary import describe_submission, describe_trained
 
     config = command.config
     run = open_trained(config)
     if not command.quiet:
         print(describe_trained(run.directory, run.result))
-    test = load_test_samples(config, run)
-    predictions = predict_test(config, run, test, command.quiet)
-    score = score_test(config, run, predictions)
-    path, form = submit(config, run, predictions)
-    print(*describe_submission(path, len(test), form, run.metric.name, score), sep="\n")
+    test = load_test_set(config, run)
+    predictions = predict_test(config, run, test.samples, command.quiet)
+    path = submit(config, run, test.template, predictions)
+    score = None if test.answers is None else run.metric.score(test.answers, predictions.probabilities)
+    print(*describe_submission(path, test.template, score, run.metric.name), sep="\n")
 
 
 def main(arguments: list[str] | None = None) -> int:

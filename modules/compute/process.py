@@ -12,7 +12,7 @@ from typing import Any
 import cv2
 import torch
 
-from modules.config.errors import ConfigError
+from modules.config.errors import OptionError
 from modules.config.schema import Compute, Settings
 
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -43,7 +43,7 @@ class Process:
 def start_process(settings: Settings, compute: Compute) -> tuple[Process, list[str]]:
     """Sets up torch and OpenCV as the config says. Returns what was chosen, with remarks for the person, a line each.
 
-    Raises ConfigError where float16 is asked for on a CPU, on which it trains wrongly or not at all.
+    Raises OptionError where float16 is asked for on a CPU, on which it trains wrongly or not at all.
     """
     remarks = []
     device = torch.device("cpu")
@@ -51,9 +51,9 @@ def start_process(settings: Settings, compute: Compute) -> tuple[Process, list[s
         accelerator = torch.accelerator.current_accelerator(check_available=True) if torch.accelerator.is_available() else None
         device = accelerator or device
         if accelerator is None:
-            remarks.append("no GPU found: training on the CPU")
+            remarks.append("no GPU found: using the CPU")
     if device.type == "cpu" and settings.precision == "float16":
-        raise ConfigError("[settings] precision: float16 wants a GPU; on a CPU use bfloat16 or float32")
+        raise OptionError("settings", "precision", "float16 wants a GPU; on a CPU use bfloat16 or float32")
     torch.set_num_threads(compute.threads or os.cpu_count() or 1)
     cv2.setNumThreads(0)  # the loader's workers, or torch's threads, have the cores already
     torch.use_deterministic_algorithms(settings.deterministic, warn_only=True)
@@ -73,6 +73,11 @@ def describe_environment(process: Process) -> dict[str, Any]:
         chosen["device_name"] = torch.cuda.get_device_name(process.device)
     versions = {name: metadata.version(name) for name in PACKAGES}
     return {"python": platform.python_version(), "platform": platform.platform(), "versions": versions, **chosen}
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether a device, or the machine, had not enough memory; the CPU's allocator raises a plain RuntimeError."""
+    return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or "allocate memory" in str(error)
 
 
 def _choose_workers(num_workers: int | str, on_gpu: bool) -> int:

@@ -158,7 +158,9 @@ class Inference:
     """From a run to a submission."""
 
     run: str = option("latest", "latest (the newest complete run that is not a debug one), or a run's name or folder")
-    tta: Literal["none", "hflip", "vflip", "hvflip"] = option("none", "flipped views whose predictions are averaged; out-of-fold too")
+    tta: Literal["none", "hflip", "vflip", "hvflip"] = option(
+        "none", "flipped views whose predictions are averaged; out-of-fold too", learnt=True
+    )
     ensemble: Literal["mean"] = option("mean", "how the folds' probabilities become one")
     batch_size: int = option(0, "0: as in training", at_least=0, at_most=MANY)
     submission_path: str = option("submissions", "where submissions and their ledger are written")

@@ -64,5 +64,8 @@ def encode_labels(labels: Sequence[str], where: str) -> tuple[tuple[str, ...], R
     classes = order_classes(labels)
     if len(classes) < 2:
         raise DataError(f"{where}: expected two classes or more, found only {shorten(classes) or 'none'}")
+    twins = [f"'{name}'" for name in classes if name != name.strip() and name.strip() in classes]
+    if twins:
+        raise DataError(f"{where}: {shorten(twins)} differ from other labels by white space alone")
     position = {name: index for index, name in enumerate(classes)}
     return classes, np.array([position[label] for label in labels], dtype=np.int64)

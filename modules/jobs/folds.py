@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from modules.compute.process import is_out_of_memory
 from modules.compute.storage import write_json
 from modules.config.errors import DataError
 from modules.jobs.preparation import say
@@ -28,9 +29,11 @@ def train_folds(plan: Plan, run: RunDirectory, sink: Sink) -> list[FoldResult]:
     for fold in plan.folds:
         try:
             result, warnings = train_fold(plan, fold, run.fold(fold.number), sink)
-        except torch.OutOfMemoryError:
+        except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
+            if not is_out_of_memory(error):
+                raise
             size, batch = plan.preprocessing.size, plan.config.hyper_params.batch_size
-            message = f"not enough GPU memory for batches of {batch} images of {size.height} x {size.width}"
+            message = f"not enough memory for batches of {batch} images of {size.height} x {size.width}"
             raise DataError(f"fold {fold.number}: {message}; lower hyper_params.batch_size or data.image_size") from None
         say(*warnings)
         results.append(result)

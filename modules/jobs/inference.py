@@ -11,14 +11,14 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
-from modules.compute.process import Process, start_process
-from modules.config.errors import ConfigError, DataError
+from modules.compute.process import Process, is_out_of_memory, start_process
+from modules.config.errors import ConfigError, DataError, gather
 from modules.config.reader import read_config
 from modules.config.schema import Config
 from modules.config.values import format_value
 from modules.data.loaders import BatchSampler, ImageBatches, Loader
 from modules.data.preprocessing import Normalizer, Preprocessing
-from modules.data.samples import Samples
+from modules.data.samples import Rows, Samples
 from modules.data.sources import contest_folder, id_column, load_test
 from modules.data.transforms import build_pipeline
 from modules.jobs.preparation import refuse_bad_images, say
@@ -28,7 +28,7 @@ from modules.prediction.ensemble import combine
 from modules.prediction.metrics import Metric, find_metric
 from modules.prediction.predict import predict
 from modules.prediction.predictions import Predictions, check_probabilities
-from modules.prediction.submission import fill_template, score_answers, write_submission
+from modules.prediction.submission import Template, read_answers, read_template, write_submission
 from modules.prediction.tta import VIEWS
 from modules.runs.checkpoint import load_checkpoint
 from modules.runs.directory import RunDirectory, find_run, latest_run
@@ -86,11 +86,34 @@ def open_trained(config: Config) -> TrainedRun:
     return TrainedRun(directory, own, result, checkpoints)
 
 
-def load_test_samples(config: Config, run: TrainedRun) -> Samples:
-    """The test set; every image's header is looked at. Raises UserError: at inference no image is ever left out."""
-    test = load_test(config.data, contest_folder(config.data, config.settings.data_path), run.classes)
-    refuse_bad_images(test)
-    return test
+@dataclass(frozen=True)
+class TestSet:
+    """What is to be predicted, the template that takes it, and where they are known the (N,) true classes."""
+
+    samples: Samples
+    template: Template
+    answers: Rows | None
+
+
+def load_test_set(config: Config, run: TrainedRun) -> TestSet:
+    """Everything that the submission needs besides predictions, looked at before the first of them is made.
+
+    Raises UserError: at inference no image is ever left out.
+    """
+    folder = contest_folder(config.data, config.settings.data_path)
+    samples = load_test(config.data, folder, run.classes)
+    column = id_column(config.data, folder)
+
+    def answers() -> Rows | None:
+        path = config.inference.answers
+        return read_answers(Path(path), column, config.data.label_columns[0], samples.ids, run.classes) if path else None
+
+    template, known, _ = gather(
+        lambda: read_template(folder / config.data.sample_submission, column, samples.ids, run.classes, run.metric),
+        answers,
+        lambda: refuse_bad_images(samples),
+    )
+    return TestSet(samples, template, known)
 
 
 def predict_test(config: Config, run: TrainedRun, test: Samples, quiet: bool) -> Predictions:
@@ -115,18 +138,17 @@ def predict_test(config: Config, run: TrainedRun, test: Samples, quiet: bool) ->
             VIEWS[config.inference.tta],
             process,
         )
-    except torch.OutOfMemoryError:
-        raise DataError(f"not enough GPU memory for batches of {sampler.batch_size}; set inference.batch_size lower") from None
+    except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
+        raise DataError(f"not enough memory for batches of {sampler.batch_size}; set inference.batch_size lower") from None
     predictions = Predictions(test.ids, run.classes, combine(outcome.probabilities, config.inference.ensemble))
     check_probabilities(predictions, "predictions of the test set")
     return predictions
 
 
-def submit(config: Config, run: TrainedRun, predictions: Predictions) -> tuple[Path, str]:
-    """Writes the submission, its manifest and the ledger's row; returns the path, and the form in words."""
-    folder = contest_folder(config.data, config.settings.data_path)
-    template = folder / config.data.sample_submission
-    table, form = fill_template(template, id_column(config.data, folder), predictions, run.metric)
+def submit(config: Config, run: TrainedRun, template: Template, predictions: Predictions) -> Path:
+    """Writes the submission, its manifest and the ledger's row; returns the submission's path."""
     manifest = {
         "run": run.directory.name,
         "run_id": run.result["run_id"],
@@ -138,19 +160,8 @@ def submit(config: Config, run: TrainedRun, predictions: Predictions) -> tuple[P
         "config_sha256": sha256(run.directory.config.read_bytes()).hexdigest(),
         "metric": run.result["metric"],
         "cv_score": run.result["oof"],
-        "form": form,
     }
-    path = write_submission(Path(config.inference.submission_path), run.directory.name, table, template, manifest, run.result["oof"])
-    return path, form
-
-
-def score_test(config: Config, run: TrainedRun, predictions: Predictions) -> float | None:
-    """The score against [inference] answers; None where there are none."""
-    if config.inference.answers is None:
-        return None
-    folder = contest_folder(config.data, config.settings.data_path)
-    column = id_column(config.data, folder)
-    return score_answers(Path(config.inference.answers), column, config.data.label_columns[0], predictions, run.metric.score)
+    return write_submission(Path(config.inference.submission_path), run.directory.name, template, predictions, manifest, run.result["oof"])
 
 
 def _refuse_contradictions(config: Config, own: Config, directory: RunDirectory) -> None:

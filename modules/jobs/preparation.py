@@ -12,7 +12,6 @@ import numpy as np
 from modules.compute.process import start_process
 from modules.config.errors import DataError, gather, shorten
 from modules.config.schema import Config
-from modules.config.values import Size
 from modules.data.pixels import check_headers, check_pixels
 from modules.data.preprocessing import make_preprocessing
 from modules.data.samples import Rows, Samples
@@ -20,8 +19,8 @@ from modules.data.sources import contest_folder, load_test, load_train
 from modules.data.splits import Fold, fold_numbers, folds_from_numbers, make_folds
 from modules.data.tables import column, column_of_ids, read_table
 from modules.data.transforms import build_pipeline, check_pipeline, make_train_pipeline
-from modules.models.build import check_name, normalisation
-from modules.models.weights import check_file
+from modules.models.build import build_network, check_name, normalisation
+from modules.models.freezing import freeze
 from modules.runs.directory import RunDirectory
 from modules.training.optimizer import check_optimizer
 from modules.training.plan import Plan
@@ -39,18 +38,20 @@ def prepare(config: Config, run: RunDirectory | None = None) -> Plan:
     if config.settings.debug:
         config = _for_debugging(config)
     pretrained = resolve_pretrained(config)
-    folder = contest_folder(config.data, config.settings.data_path)
+    if run is not None:
+        config = _computed_as_before(config, run)
     (process, remarks), samples, *_ = gather(
         lambda: start_process(config.settings, config.compute),
-        lambda: load_train(config.data, folder),
-        lambda: _check_model(config, pretrained),
+        lambda: load_train(config.data, contest_folder(config.data, config.settings.data_path)),
+        lambda: _check_network(config, pretrained if run is None else False),
         lambda: check_optimizer(config.hyper_params.optimizer),
         lambda: _check_pipelines(config),
     )
     say(*remarks)
     if run is None:
-        samples = _without_bad_images(samples, config.data.bad_images)
-        folds = make_folds(samples, config.split, config.settings.seed)
+        if config.data.bad_images == "skip":
+            samples = _without_bad_images(samples)
+        _, folds = gather(lambda: refuse_bad_images(samples), lambda: make_folds(samples, config.split, config.settings.seed))
         run_id = uuid.uuid4().hex
     else:
         samples, folds, run_id = _as_they_were(samples, run)
@@ -114,14 +115,21 @@ def _spread(rows: Rows, count: int) -> Rows:
     return np.asarray(rows[places])
 
 
-def _check_model(config: Config, pretrained: bool | str) -> None:
+def _computed_as_before(config: Config, run: RunDirectory) -> Config:
+    """What was `auto` when the run began, and its number of threads, as they were chosen then."""
+    chosen = run.read_environment()
+    settings = replace(config.settings, precision=chosen["precision"], channels_last=chosen["channels_last"])
+    return replace(config, settings=settings, compute=replace(config.compute, threads=config.compute.threads or chosen["threads"]))
+
+
+def _check_network(config: Config, pretrained: bool | str) -> None:
+    """Builds the model once, for two classes: its name, weights, image size and frozen parts are then known to be good."""
     check_name(config.model)
-    if isinstance(pretrained, str):
-        check_file(pretrained)
+    freeze(build_network(config.model, 2, config.data.channels, config.data.image_size, pretrained), config.model.freeze)
 
 
 def _check_pipelines(config: Config) -> None:
-    size, channels = Size(*config.data.image_size), config.data.channels
+    size, channels = config.data.image_size, config.data.channels
 
     def check_train() -> None:
         check_pipeline(make_train_pipeline(config.augmentation, size, channels), "train", size, channels)
@@ -133,10 +141,8 @@ def _check_pipelines(config: Config) -> None:
     gather(check_train, check_valid)
 
 
-def _without_bad_images(samples: Samples, bad_images: str) -> Samples:
-    if bad_images == "error":
-        refuse_bad_images(samples)
-        return samples
+def _without_bad_images(samples: Samples) -> Samples:
+    """The samples whose images can be decoded; the others are named. Raises DataError where a class is lost with them."""
     problems = check_pixels(samples.path(row) for row in range(len(samples)))
     found = [problem for problem in problems if problem]
     if found:

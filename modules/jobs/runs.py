@@ -43,7 +43,7 @@ def open_run(command: Command) -> Iterator[tuple[RunDirectory, Plan]]:
             say(f"epochs grows from {before} to {now}: the schedule from here on is not that of a run that began with {now}")
         plan = prepare(config, run)
         run.result.unlink(missing_ok=True)  # epochs grew: until the new ones are done, the run is not complete
-        write_text(run.config, to_ini(plan.config, help=False))
+        write_text(run.config, to_ini(config, help=False))
         yield run, plan
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from modules.config.errors import OptionError, nearest
+from modules.config.errors import DataError, OptionError, nearest
 from modules.config.schema import Model
 from modules.config.values import Size
 from modules.models.heads import adapt_stem, find_head, find_stem, init_head, init_stem, replace_head, replace_stem
@@ -81,12 +81,20 @@ def _from_timm(model: Model, classes: int, channels: int, size: Size, pretrained
         state = read_weights(Path(pretrained)) if isinstance(pretrained, str) else read_weights(_timm_file(model.name))
         library_module = sys.modules[type(module).__module__]
         if hasattr(library_module, "checkpoint_filter_fn"):  # timm's way to other spellings and other image sizes
-            state = library_module.checkpoint_filter_fn(state, module)
+            state = _filtered(library_module.checkpoint_filter_fn, state, module, str(pretrained))
         stems = _as_names(cfg.first_conv if cfg is not None else None) or (find_stem(module),)
         _load_pretrained(module, state, str(pretrained), stems, channels, keep_stem, names)
     if channels != 3:
         init_stem(module, find_stem(module), model.stem_init)
     return Network(module, names)
+
+
+def _filtered(filter_state: Any, state: State, module: nn.Module, source: str) -> State:
+    try:
+        return dict(filter_state(dict(state), module))
+    except Exception as error:  # made for the model's own weights; of others it may ask for what is not there
+        reason = " ".join(str(error).split())
+        raise DataError(f"{source}: the weights are not of this model: {type(error).__name__}: {reason}") from None
 
 
 def _create_timm(name: str, **arguments: Any) -> nn.Module:
@@ -158,7 +166,7 @@ def _timm_file(name: str) -> Path:
     repository = cfg.hf_hub_id if cfg is not None else None
     if not repository:
         raise OptionError("model", "pretrained", f"timm has no weights of {name} on its hub; use false, or a file")
-    files = ("model.safetensors", "pytorch_model.bin")
+    files = (cfg.hf_hub_filename,) if cfg.hf_hub_filename else ("model.safetensors", "pytorch_model.bin")
     for file in files:
         found = try_to_load_from_cache(repository, file)
         if isinstance(found, str):
@@ -172,8 +180,8 @@ def _timm_file(name: str) -> Path:
     raise OptionError(
         "model",
         "pretrained",
-        f"{name}: the hub cannot be reached; get model.safetensors of '{repository}' where it can be,"
-        f" put it here, and set pretrained = model.safetensors (or false)",
+        f"{name}: the hub cannot be reached; get {files[0]} of '{repository}' where it can be,"
+        f" put it here, and set pretrained = {files[0]} (or false)",
     )
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from filelock import FileLock
 
 from modules.compute.storage import write_json, write_text
 from modules.config.errors import DataError, shorten
+from modules.data.samples import Rows, Text
 from modules.data.tables import column_of_ids, read_table, separator
 from modules.prediction.metrics import Metric
 from modules.prediction.predictions import Predictions, check_probabilities
@@ -22,48 +24,72 @@ LEDGER = "ledger.csv"
 LEDGER_COLUMNS = ("file", "run", "cv_score", "date", "public_score", "private_score")
 
 
-def fill_template(template_path: Path, id_column: str, predictions: Predictions, metric: Metric) -> tuple[pd.DataFrame, str]:
-    """The template's rows, in its order, with the predictions in its columns; and which form that is, in words.
+@dataclass(frozen=True)
+class Template:
+    """The contest's sample submission, known to fit the test set. columns: those to fill. form: what goes in, in words."""
 
-    One column besides the id: the class, or where there are two classes and the metric wants probabilities, that of the
-    second. Several: a probability a class, where their names are the classes. Raises DataError where the template's ids
-    or columns are not those of the predictions.
+    path: Path
+    table: pd.DataFrame
+    ids: tuple[str, ...]
+    columns: tuple[str, ...]
+    form: str
+    takes_probability: bool
+
+
+def read_template(path: Path, id_column: str, test_ids: Text, classes: tuple[str, ...], metric: Metric) -> Template:
+    """The template, looked at before anything is predicted.
+
+    One column besides the id takes the class, or where there are two classes and the metric wants probabilities, that of
+    the second one. Several take a probability a class, and are named as the classes are. Raises DataError where ids or
+    columns do not fit.
     """
-    check_probabilities(predictions, "predictions")
-    template = read_table(template_path, "data", "sample_submission")
-    ids = column_of_ids(template, id_column, template_path)
-    row_of = {str(name): row for row, name in enumerate(predictions.ids)}
-    _check_ids(template_path, ids, row_of)
-    rows = np.array([row_of[name] for name in ids])
-    columns = [str(name) for name in template.columns if name != id_column]
-    filled = template.copy()
+    table = read_table(path, "data", "sample_submission")
+    ids = column_of_ids(table, id_column, path)
+    _check_ids(path, ids, [str(name) for name in test_ids])
+    columns = tuple(str(name) for name in table.columns if name != id_column)
+    takes_probability = len(columns) > 1 or (metric.takes_probabilities and len(classes) == 2)
     if len(columns) == 1:
-        form, values = _one_column(predictions, metric)
-        filled[columns[0]] = [values[row] for row in rows]
-        return filled, f"{form} in column '{columns[0]}'"
-    _check_class_columns(template_path, columns, predictions.classes)
+        value = f"the probability of {classes[1]}" if takes_probability else "the class"
+        form = f"{value} in column '{columns[0]}'"
+    else:
+        _check_class_columns(path, columns, classes)
+        form = f"a probability for each of {len(columns)} classes"
+    return Template(path, table, tuple(ids), columns, form, takes_probability)
+
+
+def fill_template(template: Template, predictions: Predictions) -> pd.DataFrame:
+    """The template's rows, in its order, with the predictions in its columns. Raises DataError for NaN and the like."""
+    check_probabilities(predictions, "predictions")
+    row_of = {str(name): row for row, name in enumerate(predictions.ids)}
+    rows = np.array([row_of[name] for name in template.ids])
+    filled = template.table.copy()
+    if not template.takes_probability:
+        labels = predictions.labels()
+        filled[template.columns[0]] = [labels[row] for row in rows]
+        return filled
     position = {name: index for index, name in enumerate(predictions.classes)}
-    for name in columns:
-        filled[name] = predictions.probabilities[rows, position[name]]
-    return filled, f"a probability for each of {len(columns)} classes"
+    for name in template.columns:
+        filled[name] = predictions.probabilities[rows, position[name] if len(template.columns) > 1 else 1]
+    return filled
 
 
 def write_submission(
-    folder: Path, name: str, table: pd.DataFrame, template_path: Path, manifest: Mapping[str, Any], cv_score: float
+    folder: Path, name: str, template: Template, predictions: Predictions, manifest: Mapping[str, Any], cv_score: float
 ) -> Path:
     """Writes `folder/name.csv`, `name.json` beside it and a row of the ledger; returns the CSV's path.
 
     Nothing that is there is overwritten: a second submission of that name is called `name-2`. The ledger keeps what the
     person wrote into it, further columns too.
     """
+    table, separates = fill_template(template, predictions), separator(template.path)
+    text = to_text(table, separates)
+    _check_written(text, table, separates)
     folder.mkdir(parents=True, exist_ok=True)
     with FileLock(folder / f".{LEDGER}.lock"):
         ledger = _read_ledger(folder / LEDGER)
         path = _free_name(folder, name)
-        text = to_text(table, separator(template_path))
-        _check_written(text, table, separator(template_path))
         write_text(path, text)
-        write_json(path.with_suffix(".json"), {"file": path.name, **manifest})
+        write_json(path.with_suffix(".json"), {"file": path.name, "form": template.form, **manifest})
         row = {"file": path.name, "run": manifest["run"], "cv_score": f"{cv_score:.6g}", "date": f"{datetime.now():%Y-%m-%d %H:%M:%S}"}
         entered = pd.concat([ledger, pd.DataFrame([row])], ignore_index=True).fillna("")
         write_text(folder / LEDGER, to_text(entered, ","))
@@ -75,32 +101,28 @@ def to_text(table: pd.DataFrame, separates: str) -> str:
     return str(table.to_csv(index=False, sep=separates, float_format="%.9g", lineterminator="\n"))
 
 
-def score_answers(path: Path, id_column: str, label_column: str, predictions: Predictions, score: Callable[..., float]) -> float:
-    """The score of predictions against a table of true labels. Raises DataError where ids are missing or labels unknown."""
+def read_answers(path: Path, id_column: str, label_column: str, test_ids: Text, classes: tuple[str, ...]) -> Rows:
+    """(N,) the true class of each test id, as a position. Raises DataError where ids are missing or labels unknown."""
     table = read_table(path, "inference", "answers")
     ids = column_of_ids(table, id_column, path, "id_column")
     if label_column not in table.columns:
         raise DataError(f"{path}: no column '{label_column}'; it has {shorten(table.columns)}")
     answer_of = dict(zip(ids, table[label_column], strict=True))
-    missing = [str(name) for name in predictions.ids if name not in answer_of]
+    missing = [str(name) for name in test_ids if name not in answer_of]
     if missing:
-        raise DataError(f"{path}: {len(missing)} of {len(predictions.ids)} ids are not in it: {shorten(missing)}")
-    position = {name: index for index, name in enumerate(predictions.classes)}
-    answers = [str(answer_of[name]) for name in predictions.ids]
+        raise DataError(
+            f"{path}: {len(missing)} of {len(test_ids)} ids are not in it: {shorten(missing)}; blank [inference] answers if unknown"
+        )
+    position = {name: index for index, name in enumerate(classes)}
+    answers = [str(answer_of[name]) for name in test_ids]
     unknown = sorted({answer for answer in answers if answer not in position})
     if unknown:
         raise DataError(f"{path}: labels that the model does not know: {shorten(unknown)}")
-    return score(np.array([position[answer] for answer in answers], dtype=np.int64), predictions.probabilities)
+    return np.array([position[answer] for answer in answers], dtype=np.int64)
 
 
-def _one_column(predictions: Predictions, metric: Metric) -> tuple[str, list[Any]]:
-    if metric.takes_probabilities and len(predictions.classes) == 2:
-        return f"the probability of {predictions.classes[1]}", list(predictions.probabilities[:, 1])
-    return "the class", list(predictions.labels())
-
-
-def _check_ids(path: Path, ids: list[str], row_of: Mapping[str, int]) -> None:
-    missing, left = [name for name in ids if name not in row_of], sorted(set(row_of) - set(ids))
+def _check_ids(path: Path, ids: list[str], test_ids: list[str]) -> None:
+    missing, left = sorted(set(ids) - set(test_ids)), sorted(set(test_ids) - set(ids))
     told = []
     if missing:
         told.append(f"{len(missing)} ids of the template are not in the test set ({shorten(missing, 3)})")
@@ -110,7 +132,7 @@ def _check_ids(path: Path, ids: list[str], row_of: Mapping[str, int]) -> None:
         raise DataError(f"{path}: {'; '.join(told)}")
 
 
-def _check_class_columns(path: Path, columns: list[str], classes: tuple[str, ...]) -> None:
+def _check_class_columns(path: Path, columns: tuple[str, ...], classes: tuple[str, ...]) -> None:
     missing, unknown = [name for name in classes if name not in columns], [name for name in columns if name not in classes]
     if missing or unknown or len(columns) != len(set(columns)):
         found = [f"no column for class {shorten(missing)}"] if missing else []

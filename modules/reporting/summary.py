@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from modules.prediction.submission import Template
 from modules.runs.directory import RunDirectory
 from modules.training.plan import Plan
 
@@ -34,6 +35,6 @@ def describe_trained(run: RunDirectory, result: Mapping[str, Any]) -> str:
     return f"{run.path}{debug}: {len(result['fold_numbers'])} folds, CV {result['metric']} {result['oof']:.4f}"
 
 
-def describe_submission(path: Path, rows: int, form: str, metric: str, score: float | None) -> list[str]:
-    lines = [f"submission: {path}, {rows} rows, {form}"]
+def describe_submission(path: Path, template: Template, score: float | None, metric: str) -> list[str]:
+    lines = [f"submission: {path}, {len(template.ids)} rows, {template.form}"]
     return lines if score is None else [*lines, f"score against the answers: {metric} {score:.4f}"]
