@@ -15,6 +15,10 @@ from typing import Any
 GRAMMAR = "one call a line, such as HorizontalFlip(p=0.5)"
 
 
+class PipelineError(ValueError):
+    """What is wrong with a pipeline, as a whole sentence: where, and what was expected."""
+
+
 @dataclass(frozen=True)
 class Call:
     """`name(*positional, **keywords)`; a value is a literal, a Call, or a list or tuple of values."""
@@ -40,7 +44,7 @@ class Pipeline:
 
 
 def parse_pipeline(text: str) -> Pipeline:
-    """The calls in `text`. Raises ValueError with the line (of the value) and what is wrong there."""
+    """The calls in `text`. Raises PipelineError with the line (of the value) and what is wrong there."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", SyntaxWarning)
@@ -48,26 +52,30 @@ def parse_pipeline(text: str) -> Pipeline:
         return Pipeline(tuple(_call_of(statement) for statement in tree.body))
     except SyntaxError as error:
         line = text.splitlines()[error.lineno - 1].strip() if error.lineno and error.lineno <= len(text.splitlines()) else text
-        raise ValueError(f"cannot read {line!r}; expected {GRAMMAR}") from None
-    except (RecursionError, MemoryError):
-        raise ValueError("the calls are nested too deeply") from None
+        raise PipelineError(f"cannot read {line!r}; expected {GRAMMAR}") from None
+    except PipelineError:
+        raise
+    except (ValueError, RecursionError, MemoryError):
+        raise PipelineError(f"cannot read it; expected {GRAMMAR}") from None
 
 
 def _call_of(statement: ast.stmt) -> Call:
     if not isinstance(statement, ast.Expr) or not isinstance(statement.value, ast.Call):
-        raise ValueError(f"{ast.unparse(statement)!r} is not a call; expected {GRAMMAR}")
+        raise PipelineError(f"{ast.unparse(statement)!r} is not a call; expected {GRAMMAR}")
     return _call(statement.value)
 
 
 def _call(node: ast.Call) -> Call:
     if not isinstance(node.func, ast.Name):
-        raise ValueError(f"{ast.unparse(node.func)!r} is not the name of a transform; write the name alone")
-    keywords = []
+        raise PipelineError(f"{ast.unparse(node.func)!r} is not the name of a transform; write the name alone")
+    keywords: dict[str, Any] = {}
     for keyword in node.keywords:
         if keyword.arg is None:
-            raise ValueError(f"** is not understood in {node.func.id}(...)")
-        keywords.append((keyword.arg, _value(keyword.value)))
-    return Call(node.func.id, tuple(_value(argument) for argument in node.args), tuple(keywords))
+            raise PipelineError(f"** is not understood in {node.func.id}(...)")
+        if keyword.arg in keywords:
+            raise PipelineError(f"argument '{keyword.arg}' stands twice in {node.func.id}(...)")
+        keywords[keyword.arg] = _value(keyword.value)
+    return Call(node.func.id, tuple(_value(argument) for argument in node.args), tuple(keywords.items()))
 
 
 def _value(node: ast.expr) -> Any:
@@ -77,13 +85,22 @@ def _value(node: ast.expr) -> Any:
         return [_value(element) for element in node.elts]
     if isinstance(node, ast.Tuple):
         return tuple(_value(element) for element in node.elts)
-    try:
-        value = ast.literal_eval(node)
-    except ValueError:
-        raise ValueError(f"{ast.unparse(node)!r} is not a literal value (a number, text, true or false, a list)") from None
+    if isinstance(node, ast.Dict) and all(isinstance(key, ast.Constant) for key in node.keys):
+        return {_value(key): _value(value) for key, value in zip(node.keys, node.values, strict=True) if key is not None}
+    return _constant(node)
+
+
+def _constant(node: ast.expr) -> bool | int | float | str | None:
+    """A number with or without a sign, a text, True, False or None."""
+    sign, inner = (node.op, node.operand) if isinstance(node, ast.UnaryOp) else (None, node)
+    if not isinstance(inner, ast.Constant) or not isinstance(inner.value, bool | int | float | str | None):
+        raise PipelineError(f"{ast.unparse(node)!r} is not a literal value (a number, text, true or false, a list)")
+    value = inner.value
+    if sign is not None and (not isinstance(sign, ast.USub | ast.UAdd) or not isinstance(value, int | float)):
+        raise PipelineError(f"{ast.unparse(node)!r} is not a literal value (a number, text, true or false, a list)")
     if isinstance(value, float) and not math.isfinite(value):
-        raise ValueError(f"{ast.unparse(node)!r} is not a finite number")
-    return value
+        raise PipelineError(f"{ast.unparse(node)!r} is not a finite number")
+    return -value if isinstance(sign, ast.USub) and isinstance(value, int | float) else value
 
 
 def _format(value: Any) -> str:
@@ -94,4 +111,6 @@ def _format(value: Any) -> str:
     if isinstance(value, tuple):
         inside = ", ".join(_format(element) for element in value)
         return f"({inside},)" if len(value) == 1 else f"({inside})"
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{key!r}: {_format(element)}" for key, element in value.items()) + "}"
     return repr(value)

@@ -16,6 +16,7 @@ from types import MappingProxyType
 from typing import Any
 
 from modules.config.errors import ConfigError, hint, nearest
+from modules.config.pipeline import PipelineError
 from modules.config.schema import OLD_SPELLINGS, OPTIONS, SECTIONS, Config, Option, contradictions, place
 from modules.config.values import is_single, parse_value
 
@@ -58,20 +59,16 @@ def _read_file(path: Path, mistakes: list[str]) -> list[Setting]:
     except OSError as error:
         mistakes.append(f"{path}: cannot be read: {error.strerror}")
         return []
-    lines = text.splitlines()
-    places, headers = _find_places(path, lines, mistakes)
+    lines = [line.rstrip("\r") for line in text.split("\n")]
+    places, headers, readable = _find_places(path, lines, mistakes)
     parser = RawConfigParser(
         interpolation=None,
         strict=False,
         inline_comment_prefixes=COMMENT,
-        default_section="\0",
-        allow_no_value=True,
-        empty_lines_in_values=True,
+        default_section="\n",  # none: a header cannot hold a line's end
     )
     try:
-        # What stands before the first section is a mistake already; configparser would stop there.
-        first = next((number for number, line in enumerate(lines) if line.startswith("[")), len(lines))
-        parser.read_string("\n" * first + "\n".join(lines[first:]), source=str(path))
+        parser.read_string("\n".join(readable), source=str(path))
     except ParserError as error:
         if not any(line.startswith(f"{path}:") for line in mistakes):
             mistakes.append(f"{path}: {' '.join(str(error).split())}")
@@ -81,28 +78,29 @@ def _read_file(path: Path, mistakes: list[str]) -> list[Setting]:
         if section not in OPTIONS:
             mistakes.append(f"{path}:{headers[section]} [{section}]: {_unknown_section(section)}")
             continue
-        for name, value in parser.items(section):
-            origin = f"{path}:{places[section, name]}" if (section, name) in places else str(path)
-            if value is None:
-                mistakes.append(f"{origin} [{section}] {name}: expected 'option = value', got {name!r}")
-            else:
-                settings.append(Setting(origin, section, name, value.strip()))
+        settings += [Setting(f"{path}:{places[section, name]}", section, name, value.strip()) for name, value in parser.items(section)]
     return settings
 
 
-def _find_places(path: Path, lines: Sequence[str], mistakes: list[str]) -> tuple[dict[tuple[str, str], int], dict[str, int]]:
-    """The lines of each (section, option) and of each section; what stands twice, or before any section, is a mistake."""
+def _find_places(path: Path, lines: Sequence[str], mistakes: list[str]) -> tuple[dict[tuple[str, str], int], dict[str, int], list[str]]:
+    """The line of each (section, option) and of each section, and the lines without those that are a mistake.
+
+    Mistakes are what configparser would stop at, or silently take the last of: an option before any section, without
+    "=", or twice; a section twice.
+    """
     places: dict[tuple[str, str], int] = {}
     sections: dict[str, int] = {}
-    section, indent, option_open = "", 0, False
+    readable = list(lines)
+    section, indent, option_open, dropping = "", 0, False, False
     for number, line in enumerate(lines, 1):
         code = _without_comment(line)
         if not code.strip():
             continue
         depth = len(code) - len(code.lstrip())
-        if option_open and depth > indent:
-            continue  # a further line of a value
-        indent, code = depth, code.strip()
+        if option_open and depth > indent:  # a further line of a value
+            readable[number - 1] = "" if dropping else line
+            continue
+        indent, code, dropping = depth, code.strip(), False
         header = re.match(r"\[(?P<name>.+)\]", code)
         if header:
             section, option_open = header["name"], False
@@ -111,13 +109,18 @@ def _find_places(path: Path, lines: Sequence[str], mistakes: list[str]) -> tuple
             sections.setdefault(section, number)
             continue
         name = re.split(r"[=:]", code, maxsplit=1)[0].strip().lower()
-        option_open = True
+        option_open, where = True, f"{path}:{number} [{section}] {name}"
         if not section:
             mistakes.append(f"{path}:{number}: expected a [section] before {code!r}")
+            dropping = True
+        elif not name or not re.search(r"[=:]", code):
+            mistakes.append(f"{where}: expected 'option = value', got {code!r}")
+            dropping = True
         elif (section, name) in places:
-            mistakes.append(f"{path}:{number} [{section}] {name}: stands at line {places[section, name]} already")
+            mistakes.append(f"{where}: stands at line {places[section, name]} already")
+        readable[number - 1] = "" if dropping else line
         places[section, name] = number
-    return places, sections
+    return places, sections, readable
 
 
 def _without_comment(line: str) -> str:
@@ -133,6 +136,9 @@ def _read_overrides(overrides: Iterable[str], mistakes: list[str]) -> list[Setti
         section, dot, name = target.strip().partition(".")
         if not equals or not dot:
             mistakes.append(f"override {override}: expected section.option=value")
+            continue
+        if re.search(r"(^|\s)[#;]", text.strip()):
+            mistakes.append(f"override {section}.{name}: a '#' or ';' behind white space begins a comment in an INI; got {text!r}")
             continue
         settings.append(Setting("override", section, name.lower(), text.strip()))
     return settings
@@ -155,12 +161,11 @@ def _build(settings: Iterable[Setting], mistakes: list[str]) -> tuple[Config, li
             values[option.section][option.name] = parse_value(_one_value(setting, option, warnings), option.kind, option.bounds)
         except ValueError as error:
             broken.add((option.section, option.name))
-            mistakes.append(_explain(setting, option, str(error)))
+            mistakes.append(_explain(setting, error))
     sections = {name: kind(**values[name]) for name, kind in SECTIONS.items()}
     config = Config(**sections, origins=MappingProxyType(origins))
-    for section, name, message in contradictions(config):
-        if (section, name) not in broken:
-            mistakes.append(f"{config.locate(section, name)}: {message}")
+    wrong_together = [each for each in contradictions(config) if not broken.intersection(each.options)]
+    mistakes += [f"{config.locate(*each.options[0])}: {each.message}" for each in wrong_together]
     if mistakes:
         raise ConfigError(*dict.fromkeys(mistakes))
     return config, warnings
@@ -218,10 +223,10 @@ def _one_value(setting: Setting, option: Option, warnings: list[str]) -> str:
     return text[:-1].rstrip()
 
 
-def _explain(setting: Setting, option: Option, expected: str) -> str:
+def _explain(setting: Setting, error: ValueError) -> str:
     where = place(setting.origin, setting.section, setting.name)
-    if "; expected " in expected or "cannot" in expected or " is not " in expected or "nested" in expected:
-        return f"{where}: {expected}"
-    phrase, did_you_mean, word = expected.partition(" (did you mean")
+    if isinstance(error, PipelineError):
+        return f"{where}: {error}"
+    phrase, did_you_mean, word = str(error).partition(" (did you mean")
     got = setting.text if len(setting.text) <= 80 else setting.text[:77] + "..."
     return f"{where}: expected {phrase}, got {got!r}{did_you_mean}{word}"

@@ -237,16 +237,27 @@ SECTIONS: Mapping[str, type] = {f.name: type(f.default) for f in fields(Config) 
 OPTIONS: Mapping[str, Mapping[str, Option]] = {name: _options_of(name, kind) for name, kind in SECTIONS.items()}
 
 
-def contradictions(config: Config) -> list[tuple[str, str, str]]:
-    """Options that are right alone and wrong together, as (section, option, message); the INI alone tells them."""
+@dataclass(frozen=True)
+class Contradiction:
+    """Options that are right alone and wrong together; the first of them is the one that is told."""
+
+    options: tuple[tuple[str, str], ...]
+    message: str
+
+
+def contradictions(config: Config) -> list[Contradiction]:
+    """What the INI alone tells to be wrong together."""
     found = []
     hyper, data = config.hyper_params, config.data
     if hyper.warmup_epochs >= hyper.epochs and hyper.warmup_epochs > 0 and not config.settings.debug:
-        found.append(("hyper_params", "warmup_epochs", f"expected fewer than epochs ({hyper.epochs}), got '{hyper.warmup_epochs:g}'"))
+        options = (("hyper_params", "warmup_epochs"), ("hyper_params", "epochs"), ("settings", "debug"))
+        found.append(Contradiction(options, f"expected fewer than epochs ({hyper.epochs}), got '{hyper.warmup_epochs:g}'"))
     for name in ("mean", "std"):
         value = getattr(data, name)
         if value != "auto" and len(value) not in (1, data.channels):
-            found.append(("data", name, f"expected {data.channels} numbers, as data.channels says, got {len(value)}"))
+            message = f"expected {data.channels} numbers, as data.channels says, got {len(value)}"
+            found.append(Contradiction((("data", name), ("data", "channels")), message))
     if len(data.label_columns) > 1:
-        found.append(("data", "label_columns", f"expected one column for task = {data.task}, got {len(data.label_columns)}"))
+        message = f"expected one column for task = {data.task}, got {len(data.label_columns)}"
+        found.append(Contradiction((("data", "label_columns"), ("data", "task")), message))
     return found

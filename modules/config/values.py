@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, Union, get_args, get_origin
 
 from modules.config.errors import hint
-from modules.config.pipeline import GRAMMAR, Pipeline, parse_pipeline
+from modules.config.pipeline import GRAMMAR, Pipeline, PipelineError, parse_pipeline
 
 
 class Size(NamedTuple):
@@ -43,7 +43,7 @@ class Bounds:
 
 
 def parse_value(text: str, kind: Any, bounds: Bounds) -> Any:
-    """The value that `text` stands for. Raises ValueError with what was expected, as a phrase."""
+    """The value that `text` stands for. Raises ValueError with what was expected, as a phrase; for pipelines PipelineError."""
     if _is_union(kind):
         return _parse_union(text, kind, bounds)
     if kind is type(None):
@@ -69,8 +69,8 @@ def parse_value(text: str, kind: Any, bounds: Bounds) -> Any:
         element = get_args(kind)[0]
         return tuple(parse_value(part.strip(), element, bounds) for part in text.removesuffix(",").split(","))
     assert kind is str, f"no parser for {kind}"
-    if not text:
-        raise ValueError("some text")
+    if not text or "\n" in text:
+        raise ValueError("text in one line" if text else "some text")
     return text
 
 
@@ -128,13 +128,15 @@ def _parse_union(text: str, kind: Any, bounds: Bounds) -> Any:
     members = get_args(kind)
     if not text and type(None) in members:
         return None
+    if any(get_origin(member) is tuple for member in members):
+        text = text.removesuffix(",").rstrip()
     for member in members:
         try:
             return parse_value(text, member, bounds)
-        except ValueError as error:
-            # A pipeline's own message names the place; everything else is told as the list of what is possible.
-            if member is Pipeline:
-                raise ValueError(str(error)) from None
+        except PipelineError:
+            raise
+        except ValueError:
+            continue
     words = [str(choice) for member in members if get_origin(member) is Literal for choice in get_args(member)]
     raise ValueError(describe(kind, bounds) + hint(text, words))
 

@@ -6,6 +6,7 @@ and LAB converted; grey repeated for colour models, ITU-R 601 luma for grey ones
 
 from __future__ import annotations
 
+import glob
 import os
 import warnings
 from collections.abc import Iterable
@@ -35,7 +36,7 @@ def read_image(path: Path, channels: int) -> Pixels:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow warns of odd metadata, and of sizes under the limit
             with _open(path) as image:
-                return _convert(ImageOps.exif_transpose(image), channels)
+                return _convert(path, ImageOps.exif_transpose(image), channels)
     except DataError:
         raise
     except MemoryError:
@@ -86,6 +87,8 @@ def resize_image(pixels: Pixels, size: Size, resize: str) -> Pixels:
 
 
 def _open(path: Path) -> Image.Image:
+    if path.is_dir():
+        raise DataError(f"{path}: a folder, not an image")
     if not path.is_file():
         raise DataError(f"{path}: no such file{_same_name(path)}")
     image = Image.open(path)
@@ -97,15 +100,16 @@ def _open(path: Path) -> Image.Image:
 
 def _same_name(path: Path) -> str:
     """A hint where only the suffix differs."""
-    found = sorted(path.parent.glob(f"{_glob_escape(path.name)}.*")) or sorted(path.parent.glob(f"{_glob_escape(path.stem)}.*"))
-    return f"; {found[0].name} is there: see [data] image_suffix" if found else ""
-
-
-def _glob_escape(name: str) -> str:
-    return "".join(f"[{character}]" if character in "*?[" else character for character in name)
+    for stem in (path.name, path.stem):
+        found = [other for other in sorted(path.parent.glob(f"{glob.escape(stem)}.*")) if other.name != path.name]
+        if found:
+            return f"; {found[0].name} is there: see [data] image_suffix"
+    return ""
 
 
 def _reason(path: Path, error: Exception) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
     if path.stat().st_size == 0:
         return "the file is empty (zero bytes)"
     if isinstance(error, Image.DecompressionBombError):
@@ -123,12 +127,12 @@ def _check_decoding(path: Path) -> str | None:
         return str(error)
 
 
-def _convert(image: Image.Image, channels: int) -> Pixels:
+def _convert(path: Path, image: Image.Image, channels: int) -> Pixels:
     mode = "L" if channels == 1 else "RGB"
     if image.mode.startswith("I;16") or image.mode == "I":
-        image = Image.fromarray(_from_16_bits(np.asarray(image)))
+        image = Image.fromarray(_from_16_bits(np.asarray(image), image.info.get("transparency")))
     elif image.mode == "F":
-        raise DataError(f"{getattr(image, 'filename', 'image')}: floating point pixels have no agreed scale; save 8 or 16 bits")
+        raise DataError(f"{path}: floating point pixels have no agreed scale; save 8 or 16 bits")
     if image.mode in WITH_ALPHA or "transparency" in image.info:
         image = _over_white(image.convert("RGBA"))
     if image.mode != mode:
@@ -138,11 +142,15 @@ def _convert(image: Image.Image, channels: int) -> Pixels:
     return np.array(image).reshape(image.height, image.width, channels)
 
 
-def _from_16_bits(values: NDArray[np.generic]) -> Pixels:
+def _from_16_bits(values: NDArray[np.generic], transparent: int | None) -> Pixels:
+    """Scaled by 255 / 65535; the value that PNG calls transparent becomes white."""
     numbers = values.astype(np.int64)
     if numbers.min() < 0 or numbers.max() > 65535:
         raise ValueError(f"expected 16-bit pixels, got values from {numbers.min()} to {numbers.max()}")
-    return np.asarray((numbers + 128) // 257, dtype=np.uint8)
+    scaled = (numbers + 128) // 257
+    if isinstance(transparent, int):
+        scaled[numbers == transparent] = 255
+    return np.asarray(scaled, dtype=np.uint8)
 
 
 def _over_white(image: Image.Image) -> Image.Image:

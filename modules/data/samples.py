@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -56,9 +56,9 @@ def order_classes(labels: Sequence[str]) -> tuple[str, ...]:
     return tuple(sorted(distinct))
 
 
-def encode_labels(labels: Sequence[str], where: str) -> tuple[tuple[str, ...], Rows]:
-    """Classes, and each label's position in them. Raises DataError for blank labels (with row numbers) or a single class."""
-    blank = [row + 2 for row, label in enumerate(labels) if not label.strip()]
+def encode_labels(labels: Sequence[str], lines: Iterable[int], where: str) -> tuple[tuple[str, ...], Rows]:
+    """Classes, and each label's position in them. Raises DataError for blank labels, with their `lines`, or a single class."""
+    blank = [line for line, label in zip(lines, labels, strict=True) if not label.strip()]
     if blank:
         raise DataError(f"{where}: {len(blank)} labels are missing, in lines {shorten(blank)}")
     classes = order_classes(labels)

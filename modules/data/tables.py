@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import warnings
+import csv
 from pathlib import Path
+from typing import TextIO
 
 import pandas as pd
 
 from modules.config.errors import DataError, OptionError, hint, shorten
 
 
-def read_table(path: Path, section: str, option: str) -> pd.DataFrame:
-    """The table at `path`, every cell as text, blank cells as "".
+def read_table(path: Path, section: str, option: str, may_be_empty: bool = False) -> pd.DataFrame:
+    """The table at `path`, every cell as text, blank cells as "", indexed by the lines of the file.
 
     Comma, semicolon or tab separate, whichever the header has most of. Raises DataError in one line for a file that is
     missing, empty, not UTF-8 or not a table; `option` is the one that named it.
@@ -23,19 +24,34 @@ def read_table(path: Path, section: str, option: str) -> pd.DataFrame:
         )
         raise OptionError(section, option, f"{path}: no such file; {found}{hint(path.name, others)}")
     try:
-        with warnings.catch_warnings():
-            # A row with more cells than the header has would lose them, or shift the columns, with a warning at most.
-            warnings.simplefilter("error", pd.errors.ParserWarning)
-            table = pd.read_csv(
-                path, sep=separator(path), dtype=str, keep_default_na=False, na_filter=False, index_col=False, encoding="utf-8-sig"
-            )
+        with open(path, newline="", encoding="utf-8-sig") as file:
+            table = _parse(file, separator(path))
     except UnicodeDecodeError as error:
         raise DataError(f"{path}: expected UTF-8 text, got byte 0x{error.object[error.start]:02x}; save the table as UTF-8") from None
-    except (pd.errors.ParserError, pd.errors.ParserWarning, pd.errors.EmptyDataError, ValueError) as error:
-        raise DataError(f"{path}: not a table: {' '.join(str(error).split())}") from None
-    if table.empty:
+    except (csv.Error, ValueError) as error:
+        raise DataError(f"{path}: not a table: {error}") from None
+    if table.empty and not may_be_empty:
         raise DataError(f"{path}: the table has no rows")
-    return table.fillna("")  # cells that a short row lacks
+    return table
+
+
+def _parse(file: TextIO, separates: str) -> pd.DataFrame:
+    records = csv.reader(file, delimiter=separates, strict=True)
+    header = next(records, None)
+    if not header:
+        raise ValueError("it is empty, or its first line is")
+    twice = sorted({name for name in header if header.count(name) > 1})
+    if twice:
+        raise ValueError(f"column {shorten(map(repr, twice))} stands more than once in its header")
+    rows, lines, before = [], [], records.line_num
+    for record in records:
+        if len(record) > len(header):
+            raise ValueError(f"expected {len(header)} cells in line {before + 1}, got {len(record)}")
+        if record:
+            rows.append(record + [""] * (len(header) - len(record)))
+            lines.append(before + 1)
+        before = records.line_num
+    return pd.DataFrame(rows, columns=header, index=lines, dtype=str)
 
 
 def separator(path: Path) -> str:
@@ -57,11 +73,15 @@ def column(table: pd.DataFrame, name: str, path: Path, option: str) -> list[str]
 def column_of_ids(table: pd.DataFrame, name: str, path: Path, option: str = "id_column") -> list[str]:
     """The ids, each there and each once. Raises DataError with line numbers, or the ids that stand twice."""
     ids = column(table, name, path, option)
-    blank = [row + 2 for row, value in enumerate(ids) if not value.strip()]
+    blank = [line for line, value in zip(table.index, ids, strict=True) if not value.strip()]
     if blank:
         raise DataError(f"{path}: {len(blank)} ids in column '{name}' are missing, in lines {shorten(blank)}")
     first: dict[str, int] = {}
-    twice = [f"'{value}' in lines {first[value]} and {line}" for line, value in enumerate(ids, 2) if first.setdefault(value, line) != line]
+    twice = [
+        f"'{value}' in lines {first[value]} and {line}"
+        for line, value in zip(table.index, ids, strict=True)
+        if first.setdefault(value, line) != line
+    ]
     if twice:
         raise DataError(f"{path}: {len(twice)} ids in column '{name}' stand more than once: {shorten(twice, 3)}")
     return ids

@@ -8,6 +8,8 @@ from __future__ import annotations
 import inspect
 import os
 import warnings
+from copy import deepcopy
+from itertools import chain
 from typing import Any
 
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # it asks the network for its newest version otherwise
@@ -23,6 +25,7 @@ from modules.config.schema import Augmentation
 from modules.config.values import Size
 from modules.data.pixels import Pixels
 
+DRAWS_TRIED = 6
 FILL = {"border_mode": cv2.BORDER_REPLICATE}
 
 
@@ -48,15 +51,40 @@ def apply(pipeline: A.Compose, pixels: Pixels, *draw: int | str) -> Pixels:
 
 
 def check_pipeline(pipeline: A.Compose, option: str, size: Size, channels: int) -> None:
-    """Tries the transforms on a made image. Raises OptionError where one fails, or no uint8 image of `size` comes out."""
-    for draw in range(4):
-        pixels = np.random.default_rng(0).integers(0, 256, (*size, channels), dtype=np.uint8)
-        for position, transform in enumerate(pipeline.transforms):
-            pixels = _try_transform(transform, option, pixels, draw, position)
-        if pixels.shape != (*size, channels):
-            last = _name(pipeline.transforms[-1])
-            message = f"after {last} images are {_shape(pixels.shape)}; [data] image_size and channels say {_shape((*size, channels))}"
-            raise OptionError("augmentation", option, message)
+    """Tries every transform on a made image, however seldom it fires in training.
+
+    Raises OptionError where one fails, or where no uint8 image of `size` comes out.
+    """
+    for sequence in _sequences(pipeline.transforms):
+        for draw in range(DRAWS_TRIED):
+            pixels = np.random.default_rng(0).integers(0, 256, (*size, channels), dtype=np.uint8)
+            for position, transform in enumerate(sequence):
+                pixels = _try_transform(transform, option, pixels, draw, position)
+            if pixels.shape != (*size, channels):
+                name = _name(sequence[-1])
+                message = f"after {name} images are {_shape(pixels.shape)}; [data] image_size and channels say {_shape((*size, channels))}"
+                raise OptionError("augmentation", option, message)
+
+
+def _sequences(transforms: list[Any]) -> list[list[Any]]:
+    """What may happen to an image: for each transform in the tree, it and all others that always fire."""
+    always = [_alternatives(transform)[0] if transform.p >= 1 else [] for transform in transforms]
+    found = []
+    for place, transform in enumerate(transforms):
+        for alternative in _alternatives(transform):
+            found.append([*chain(*always[:place]), *alternative, *chain(*always[place + 1 :])])
+    return found
+
+
+def _alternatives(transform: Any) -> list[list[Any]]:
+    """The transforms that this one may come to, when it fires."""
+    if not isinstance(transform, A.BaseCompose):
+        certain = deepcopy(transform)
+        certain.p = 1.0
+        return [[certain]]
+    if isinstance(transform, A.Compose | A.Sequential):
+        return _sequences(transform.transforms) or [[]]
+    return [alternative for child in transform.transforms for alternative in _alternatives(child)]
 
 
 def _try_transform(transform: Any, option: str, pixels: Pixels, *draw: int) -> Pixels:
@@ -147,8 +175,8 @@ def _check_arguments(kind: type, call: Call, option: str) -> None:
     names = [name for name, parameter in signature.parameters.items() if name != "self" and parameter.kind != parameter.VAR_KEYWORD]
     unknown = [name for name, _ in call.keywords if name not in names]
     if unknown:
-        message = f"{call.name} has no argument '{unknown[0]}'{hint(unknown[0], names)}; it has {', '.join(names)}"
-        raise OptionError("augmentation", option, message)
+        told = " and ".join(f"'{name}'{hint(name, names)}" for name in unknown)
+        raise OptionError("augmentation", option, f"{call.name} has no argument {told}; it has {', '.join(names)}")
 
 
 def _first_reason(error: Exception) -> str:

@@ -6,6 +6,7 @@ import os
 import pickle
 import re
 import socket
+from collections import OrderedDict
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -34,9 +35,10 @@ def read_weights(path: Path) -> State:
         return _strip_prefixes(_read_safetensors(path))
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError:
-        raise DataError(f"{path}: holds more than tensors and plain values, which could run code; save its state_dict alone") from None
     except Exception as error:
+        if isinstance(error, pickle.UnpicklingError) and ("Unsupported global" in str(error) or "Unsupported class" in str(error)):
+            message = "holds more than tensors and plain values, which could run code; save its state_dict alone"
+            raise DataError(f"{path}: {message}") from None
         raise DataError(f"{path}: not a file of weights ({' '.join(str(error).split())[:120]})") from None
     state = _unwrap(content)
     if state is None:
@@ -67,7 +69,10 @@ def load_weights(module: nn.Module, state: Mapping[str, torch.Tensor], source: s
     told = [f"{len(names)} {what} ({shorten(names)})" for names, what in faults if names]
     if told:
         raise DataError(f"{source}: the weights do not fit the model: of {len(own)} tensors {'; '.join(told)}")
-    module.load_state_dict(given, strict=False)
+    # Some modules look at the version of what they load; a file seldom has it, and it is the library's own.
+    versioned = OrderedDict(given)
+    versioned._metadata = getattr(module.state_dict(), "_metadata", None)  # type: ignore[attr-defined]
+    module.load_state_dict(versioned, strict=False)
 
 
 def hub_reachable(address: str, seconds: float = 5.0) -> bool:

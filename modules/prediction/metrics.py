@@ -49,8 +49,9 @@ def balanced_accuracy(targets: Rows, probabilities: Probabilities) -> float:
 
 
 def log_loss(targets: Rows, probabilities: Probabilities) -> float:
-    """Natural logarithm; rows are scaled to sum to 1, and probabilities kept from 0 by the float32 epsilon."""
+    """Natural logarithm; probabilities are kept from 0 by the float32 epsilon, and rows scaled to sum to 1."""
     values: NDArray[np.float64] = probabilities.astype(np.float64)
+    values = np.clip(values / values.sum(axis=1, keepdims=True), np.finfo(np.float32).eps, 1)
     values /= values.sum(axis=1, keepdims=True)
     return float(metrics.log_loss(targets, values, labels=np.arange(values.shape[1])))
 

@@ -54,16 +54,27 @@ def predict(
         for batch in batches:
             images = normalizer(batch.images)
             places = [position[row] for row in batch.rows.tolist()]
-            predicted[places] = True
+            first_time = _mark(predicted, places)
             for index, member in enumerate(members):
                 total = torch.zeros(len(places), classes, device=images.device)
                 for number, view in enumerate(views):
                     with process.autocast():
                         logits = member(view(images))
                     total += objective.activation(logits)
-                    if index == 0 and number == 0 and bool((batch.targets >= 0).all()):
-                        losses.append(objective.loss(logits, batch.targets.to(images.device)) * len(places))
+                    if index == 0 and number == 0 and first_time and bool((batch.targets >= 0).all()):
+                        targets = batch.targets[first_time].to(images.device)
+                        losses.append(objective.loss(logits[first_time], targets) * len(first_time))
                 probabilities[index, places] = (total / len(views)).cpu().numpy()
     assert predicted.all(), f"{int((~predicted).sum())} rows came in no batch"
     loss = float(torch.stack(losses).sum()) / len(rows) if losses else float("nan")
     return Outcome(probabilities, loss)
+
+
+def _mark(predicted: NDArray[np.bool_], places: Sequence[int]) -> list[int]:
+    """Marks the places as predicted; returns which of the batch's rows come for the first time."""
+    first_time = []
+    for index, place in enumerate(places):
+        if not predicted[place]:
+            predicted[place] = True
+            first_time.append(index)
+    return first_time

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from modules.compute.storage import write_text
 from modules.config.errors import DataError
 from modules.data.samples import Rows, Text
-from modules.data.tables import read_table
 
 Probabilities = NDArray[np.float32]
 
@@ -57,7 +56,10 @@ def to_csv(table: pd.DataFrame) -> str:
 
 def load_predictions(path: Path) -> Predictions:
     """What `save_predictions` wrote, to the bit. Raises DataError where the table is damaged."""
-    table = read_table(path, "inference", "run")
+    try:
+        table = pd.read_csv(path, dtype=str, keep_default_na=False, na_filter=False)
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: damaged: {error}") from None
     names = [str(name) for name in table.columns if str(name).startswith(PROBABILITY)]
     if "id" not in table.columns or not names:
         raise DataError(f"{path}: no predictions in it; expected the columns id and {PROBABILITY}CLASS")

@@ -143,7 +143,7 @@ def _check_class_columns(path: Path, columns: tuple[str, ...], classes: tuple[st
 def _read_ledger(path: Path) -> pd.DataFrame:
     if not path.exists():
         return pd.DataFrame(columns=list(LEDGER_COLUMNS), dtype=str)
-    return read_table(path, "inference", "submission_path")
+    return read_table(path, "inference", "submission_path", may_be_empty=True)
 
 
 def _free_name(folder: Path, name: str) -> Path:

@@ -57,18 +57,24 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
 def load_last(directory: FoldDirectory) -> tuple[dict[str, Any] | None, list[str]]:
     """What training goes on from: last.pt, or where that is damaged last.prev.pt, with a warning. None: nothing yet.
 
-    Raises DataError where files are there and none can be read.
+    A damaged last.pt is put aside, so that the next save does not take it for the one before. Raises DataError where
+    files are there and none can be read.
     """
-    warnings: list[str] = []
-    for path in (directory.last, directory.previous):
-        if path.exists():
-            try:
-                return load_checkpoint(path), warnings
-            except DataError as error:
-                warnings.append(f"warning: {error}; going back to the checkpoint before it")
-    if warnings:
-        raise DataError(*warnings)
-    return None, []
+    if not directory.last.exists() and not directory.previous.exists():
+        return None, []
+    try:
+        return load_checkpoint(directory.last), []
+    except DataError as error:
+        if not directory.previous.exists():
+            raise
+        damage = error
+    try:
+        content = load_checkpoint(directory.previous)
+    except DataError as error:
+        raise DataError(damage, error) from None
+    if directory.last.exists():
+        os.replace(directory.last, directory.last.with_name("last.damaged.pt"))
+    return content, [f"warning: {damage}; going back to the checkpoint before it"]
 
 
 def digest_tensors(tensors: Mapping[str, torch.Tensor]) -> str:

@@ -229,6 +229,9 @@ def _check_state(plan: Plan, fold: Fold, state: Mapping[str, Any] | None, direct
     """Raises DataError for a checkpoint of another run, fold or class order."""
     if state is None:
         return
+    missing = [name for name in ("run_id", "fold", "classes", "optimizer", "scaler", "step", "progress", "history") if name not in state]
+    if missing:
+        raise DataError(f"{directory.last}: nothing to go on from: it has no {', '.join(missing)}")
     if (state["run_id"], state["fold"]) != (plan.run_id, fold.number):
         raise DataError(f"{directory.last}: belongs to another run or another fold")
     if tuple(state["classes"]) != plan.samples.classes:

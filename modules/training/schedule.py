@@ -38,7 +38,7 @@ def cosine(step: int, total: int) -> float:
 def onecycle(step: int, total: int, rise: float) -> float:
     """Up over the share `rise` of all steps, then down to nearly nothing, both as half a cosine."""
     peak, end = rise * total - 1, total - 1
-    if step <= peak:
+    if step < peak:
         return _between(ONECYCLE_START, 1.0, step / peak)
     return _between(1.0, ONECYCLE_END, (step - peak) / max(1e-9, end - peak))
 

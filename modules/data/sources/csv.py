@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from modules.config.errors import DataError, OptionError, shorten
+from modules.config.errors import DataError, OptionError, gather, shorten
 from modules.config.schema import Data
-from modules.data.samples import Samples, encode_labels
+from modules.data.samples import Samples, Text, encode_labels
 from modules.data.tables import column, column_of_ids, read_table
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
@@ -18,24 +18,22 @@ IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
 
 def load_train(data: Data, folder: Path) -> Samples:
     """The labelled samples, in the table's order. Raises UserError in a line for whatever of the table is not as declared."""
-    path = folder / data.train_csv
+    path, root = folder / data.train_csv, folder / data.train_images
     table = read_table(path, "data", "train_csv")
     label = data.label_columns[0]
-    classes, targets = encode_labels(column(table, label, path, "label_columns"), f"{path}, column '{label}'")
-    groups = None
-    if data.group_column is not None:
-        groups = column(table, data.group_column, path, "group_column")
-        blank = [row + 2 for row, group in enumerate(groups) if not group.strip()]
-        if blank:
-            raise DataError(f"{path}: {len(blank)} cells of group_column '{data.group_column}' are blank, in lines {shorten(blank)}")
-    ids = column_of_ids(table, id_column(data, folder), path)
+    ids, (classes, targets), groups, names = gather(
+        lambda: column_of_ids(table, id_column(data, folder), path),
+        lambda: encode_labels(column(table, label, path, "label_columns"), table.index, f"{path}, column '{label}'"),
+        lambda: _groups(table, data.group_column, path),
+        lambda: column(table, data.image_column, path, "image_column") if data.image_column else None,
+    )
     return Samples(
         ids=np.array(ids),
-        root=folder / data.train_images,
-        files=_files(data, table, ids, path, folder / data.train_images),
+        root=root,
+        files=_named_by_id(data, names or ids, root),
         classes=classes,
         targets=targets,
-        groups=None if groups is None else np.array(groups),
+        groups=groups,
     )
 
 
@@ -60,13 +58,23 @@ def id_column(data: Data, folder: Path) -> str:
     return str(read_table(path, "data", "sample_submission").columns[0])
 
 
-def _files(data: Data, table: pd.DataFrame, ids: list[str], path: Path, root: Path) -> np.ndarray:
+def _groups(table: pd.DataFrame, name: str | None, path: Path) -> Text | None:
+    if name is None:
+        return None
+    groups = column(table, name, path, "group_column")
+    blank = [line for line, group in zip(table.index, groups, strict=True) if not group.strip()]
+    if blank:
+        raise DataError(f"{path}: {len(blank)} cells of group_column '{name}' are blank, in lines {shorten(blank)}")
+    return np.array(groups)
+
+
+def _files(data: Data, table: pd.DataFrame, ids: list[str], path: Path, root: Path) -> Text:
     if data.image_column is None:
         return _named_by_id(data, ids, root)
     return _named_by_id(data, column(table, data.image_column, path, "image_column"), root)
 
 
-def _named_by_id(data: Data, names: list[str], root: Path) -> np.ndarray:
+def _named_by_id(data: Data, names: list[str], root: Path) -> Text:
     """Paths relative to `root`: the name, with `image_suffix` where it has no image's suffix of its own.
 
     Raises DataError for names that lead out of `root`, by `..`, as an absolute path, or through a link.
