@@ -11,7 +11,8 @@ import torch
 
 def derive_seed(*parts: int | str) -> int:
     """A 64-bit seed from integers and words, the same on every machine and in every process (`hash()` is not)."""
-    return int.from_bytes(blake2b(repr(parts).encode(), digest_size=8).digest(), "big")
+    plain = tuple(part if isinstance(part, str) else int(part) for part in parts)
+    return int.from_bytes(blake2b(repr(plain).encode(), digest_size=8).digest(), "big")
 
 
 def draw_generators(*parts: int | str) -> tuple[np.random.Generator, random.Random]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import sys
 import types
@@ -108,7 +109,7 @@ def read_command(name: str, arguments: Sequence[str]) -> Command | None:
         elif argument.startswith("-"):
             there_are = f"; there are {', '.join(flags)}"
             raise ConfigError(f"{argument}: unknown flag{hint(argument, flags) or there_are}")
-        elif "=" in argument and not argument.endswith(".ini"):
+        elif re.match(r"\s*\w+\.\w+\s*=", argument) or ("=" in argument and not argument.endswith(".ini")):
             overrides.append(argument)
         else:
             files.append(argument)

@@ -71,8 +71,8 @@ def _sequences(transforms: list[Any]) -> list[list[Any]]:
     always = [_alternatives(transform)[0] if transform.p >= 1 else [] for transform in transforms]
     found = []
     for place, transform in enumerate(transforms):
-        for alternative in _alternatives(transform):
-            found.append([*chain(*always[:place]), *alternative, *chain(*always[place + 1 :])])
+        before, behind = list(chain(*always[:place])), list(chain(*always[place + 1 :]))
+        found += [[*before, *alternative, *behind] for alternative in _alternatives(transform)]
     return found
 
 
@@ -84,7 +84,7 @@ def _alternatives(transform: Any) -> list[list[Any]]:
         return [[certain]]
     if isinstance(transform, A.Compose | A.Sequential):
         return _sequences(transform.transforms) or [[]]
-    return [alternative for child in transform.transforms for alternative in _alternatives(child)]
+    return [alternative for child in transform.transforms for alternative in _alternatives(child)] or [[]]
 
 
 def _try_transform(transform: Any, option: str, pixels: Pixels, *draw: int) -> Pixels:

@@ -1,0 +1,97 @@
+"""Device, precision, threads and workers: chosen by rule, with no `auto` left."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from typing import Any
+
+import cv2
+import pytest
+import torch
+
+from modules.compute.process import PACKAGES, describe_environment, is_out_of_memory, start_process
+from modules.config.errors import OptionError
+from modules.config.schema import Compute, Settings
+
+
+@pytest.fixture(autouse=True)
+def _torch_as_it_was() -> Iterator[None]:
+    threads, benchmark = torch.get_num_threads(), torch.backends.cudnn.benchmark
+    deterministic = torch.are_deterministic_algorithms_enabled()
+    yield
+    torch.set_num_threads(threads)
+    torch.use_deterministic_algorithms(deterministic)
+    torch.backends.cudnn.benchmark = benchmark
+
+
+def settings(**values: Any) -> Settings:
+    return Settings(**{"gpu": False, **values})
+
+
+def test_on_a_cpu_everything_is_chosen_by_rule() -> None:
+    process, remarks = start_process(settings(), Compute(threads=1))
+    assert (process.device.type, process.precision, process.channels_last, process.workers, process.threads) == (
+        "cpu",
+        "float32",
+        False,
+        0,
+        1,
+    )
+    assert remarks == [] and process.describe() == "cpu, float32, 1 threads, 0 workers"
+
+
+def test_what_is_asked_for_is_taken() -> None:
+    process, _ = start_process(settings(precision="bfloat16", channels_last=True, num_workers=3), Compute(threads=2))
+    assert (process.precision, process.channels_last, process.workers, process.threads) == ("bfloat16", True, 3, 2)
+    assert torch.get_num_threads() == 2
+    with process.autocast():
+        assert (torch.ones(2, 2) @ torch.ones(2, 2)).dtype == torch.bfloat16
+
+
+def test_without_autocast_float32_stays_float32() -> None:
+    process, _ = start_process(settings(), Compute(threads=1))
+    with process.autocast():
+        assert (torch.ones(2, 2) @ torch.ones(2, 2)).dtype == torch.float32
+
+
+def test_threads_of_0_are_all_cores_and_opencv_has_one() -> None:
+    process, _ = start_process(settings(), Compute(threads=0))
+    assert process.threads == os.cpu_count()
+    assert cv2.getNumThreads() == 1
+
+
+def test_float16_on_a_cpu_is_refused() -> None:
+    with pytest.raises(OptionError) as caught:
+        start_process(settings(precision="float16"), Compute(threads=1))
+    assert caught.value.args == ("settings", "precision", "float16 wants a GPU; on a CPU use bfloat16 or float32")
+
+
+def test_a_lack_of_memory_is_told_from_other_faults() -> None:
+    assert is_out_of_memory(MemoryError()) and is_out_of_memory(torch.OutOfMemoryError("CUDA out of memory"))
+    with pytest.raises(RuntimeError, match="allocate memory") as caught:
+        torch.empty(2**58)
+    assert is_out_of_memory(caught.value)
+    assert not is_out_of_memory(RuntimeError("shapes cannot be multiplied")) and not is_out_of_memory(
+        OSError(28, "No space left on device")
+    )
+
+
+@pytest.mark.parametrize("deterministic", [True, False])
+def test_deterministic_sets_torch_up_for_it(deterministic: bool) -> None:
+    start_process(settings(deterministic=deterministic), Compute(threads=1))
+    assert torch.are_deterministic_algorithms_enabled() is deterministic
+    assert torch.backends.cudnn.benchmark is not deterministic
+
+
+@pytest.mark.skipif(torch.accelerator.is_available(), reason="tells what happens where there is no accelerator")
+def test_a_missing_gpu_is_said_in_one_line() -> None:
+    process, remarks = start_process(settings(gpu=True), Compute(threads=1))
+    assert process.device.type == "cpu" and remarks == ["no GPU found: using the CPU"]
+
+
+def test_the_environment_has_every_version_and_choice() -> None:
+    process, _ = start_process(settings(), Compute(threads=1))
+    environment = describe_environment(process)
+    assert set(environment["versions"]) == set(PACKAGES) and environment["versions"]["torch"] == torch.__version__.partition("+")[0]
+    assert (environment["device"], environment["precision"], environment["threads"], environment["workers"]) == ("cpu", "float32", 1, 0)

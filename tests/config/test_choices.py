@@ -1,0 +1,120 @@
+"""Every choice by name in the schema has its code, and every piece of such code has its choice."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Any, Literal, get_args, get_origin
+
+import numpy as np
+import pytest
+import torch
+
+from modules.compute.process import PRECISIONS
+from modules.config.schema import OPTIONS, Data, HyperParams
+from modules.config.values import Size
+from modules.data.pixels import resize_image
+from modules.data.sources import contest_folder
+from modules.data.splits import SPLITTERS
+from modules.data.transforms import PRESETS
+from modules.models.heads import INITIALISATIONS
+from modules.models.objectives import make_objective
+from modules.prediction.ensemble import combine
+from modules.prediction.metrics import METRICS, find_metric
+from modules.prediction.tta import VIEWS
+from modules.training.schedule import make_schedule
+
+
+def choices(section: str, option: str) -> set[Any]:
+    return set(literals(OPTIONS[section][option].kind))
+
+
+def literals(kind: Any) -> list[Any]:
+    if get_origin(kind) is Literal:
+        return list(get_args(kind))
+    return [choice for member in get_args(kind) for choice in literals(member)] if get_origin(kind) is not tuple else []
+
+
+# (section, option, the names in the dict beside the functions, choices that are resolved before the dict is asked)
+DICTS: list[tuple[str, str, Iterable[str], set[str]]] = [
+    ("augmentation", "preset", PRESETS, set()),
+    ("split", "method", SPLITTERS, {"auto"}),
+    ("hyper_params", "metric", METRICS, {"auto"}),
+    ("inference", "tta", VIEWS, set()),
+    ("model", "head_init", INITIALISATIONS, {"default"}),
+    ("settings", "precision", PRECISIONS, {"auto"}),
+]
+# Choices that select code without such a dict; each has a test below or in the folder named.
+OTHERS = {
+    ("model", "stem_init"),
+    ("hyper_params", "loss"),
+    ("hyper_params", "scheduler"),
+    ("inference", "ensemble"),
+    ("data", "resize"),
+    ("data", "source"),
+    ("data", "task"),
+    ("data", "channels"),
+    ("data", "bad_images"),
+    ("model", "library"),
+}
+
+
+@pytest.mark.parametrize(("section", "option", "names", "resolved"), DICTS, ids=[f"{entry[0]}.{entry[1]}" for entry in DICTS])
+def test_choices_and_functions_are_the_same(section: str, option: str, names: Iterable[str], resolved: set[str]) -> None:
+    assert choices(section, option) == set(names) | resolved
+
+
+def test_no_choice_of_the_schema_is_forgotten_here() -> None:
+    several = {
+        (section, name) for section, options in OPTIONS.items() for name in options if set(literals(options[name].kind)) - {"auto", "none"}
+    }
+    assert several == {(section, option) for section, option, *_ in DICTS} | OTHERS | {("model", "freeze")}
+
+
+def test_every_stem_initialisation_exists() -> None:
+    assert choices("model", "stem_init") - {"adapt", "default"} <= set(INITIALISATIONS)
+
+
+def test_every_metric_of_the_schema_is_found_under_its_own_name() -> None:
+    assert {name: find_metric(name).name for name in choices("hyper_params", "metric")} == {
+        **{name: name for name in METRICS},
+        "auto": "accuracy",
+    }
+
+
+def test_every_loss_is_made_and_no_other() -> None:
+    logits, targets = torch.tensor([[2.0, 0.0], [0.0, 1.0]]), torch.tensor([0, 1])
+    for name in choices("hyper_params", "loss"):
+        objective = make_objective(name, 0.0)
+        assert objective.loss(logits, targets).item() == pytest.approx((np.log1p(np.exp(-2)) + np.log1p(np.exp(-1))) / 2, abs=1e-6)
+        assert objective.activation(logits).sum(dim=1).tolist() == pytest.approx([1, 1])
+    with pytest.raises(KeyError, match="no_such_loss"):
+        make_objective("no_such_loss", 0.0)
+
+
+def test_every_schedule_is_made_and_no_other() -> None:
+    hyper = HyperParams(epochs=4)
+    for name in choices("hyper_params", "scheduler"):
+        factors = [make_schedule(replace(hyper, scheduler=name), 5)(step) for step in range(20)]
+        assert 0.9 < max(factors) <= 1 and min(factors) >= 0, name
+    with pytest.raises(KeyError, match="no_such_schedule"):
+        make_schedule(replace(hyper, scheduler="no_such_schedule"), 5)  # type: ignore[arg-type]
+
+
+def test_every_ensemble_is_made_and_no_other() -> None:
+    members = np.full((2, 3, 4), 0.25, dtype=np.float32)
+    for name in choices("inference", "ensemble"):
+        assert combine(members, name).shape == (3, 4)
+    with pytest.raises(KeyError, match="no_such_ensemble"):
+        combine(members, "no_such_ensemble")
+
+
+def test_every_resize_is_one_of_its_own() -> None:
+    pixels = np.arange(12 * 30, dtype=np.int64).reshape(12, 30, 1).astype(np.uint8)
+    results = {name: resize_image(pixels, Size(16, 16), name).tobytes() for name in choices("data", "resize")}
+    assert len(set(results.values())) == len(results) == 3
+
+
+def test_every_source_but_the_practice_contest_leaves_the_data_path_as_it_is() -> None:
+    for name in choices("data", "source") - {"digits"}:
+        assert str(contest_folder(Data(source=name), "some/folder")) == "some/folder"

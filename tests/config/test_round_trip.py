@@ -1,0 +1,153 @@
+"""What is printed reads back as the same Config: every option, every kind of value."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal, Union, get_args, get_origin
+
+import pytest
+
+from modules.config.pipeline import Pipeline
+from modules.config.printer import to_ini, to_markdown
+from modules.config.reader import read_config
+from modules.config.schema import OPTIONS, SECTIONS, Config, Option
+from modules.config.values import Bounds, Size, format_value, parse_value
+
+ALL = [option for options in OPTIONS.values() for option in options.values()]
+SOME_TEXT = (
+    "plain",
+    "two words",
+    "50% of ${x}",
+    "a;b#c",
+    "a=b: c",
+    "폴더/مجلد/😀",
+    "C:\\data\\new",
+    "'quoted'",
+    '"q"',
+    "None",
+    "007",
+    "a, b",
+)
+SOME_CALLS = ("HorizontalFlip(p=0.5)", "HorizontalFlip()\nOneOf([Blur(p=1.0), A(x=(1,), y='z', w=None)], p=0.25)\nFlip(-1, -1e-07, [[1]])")
+# A second option that must fit, or a list as long as another option says.
+TEXTS = {"mean": ("auto", "0.1, 0.2, 0.3", "0.5"), "std": ("auto", "0.1, 0.25, 1.0", "0.5"), "label_columns": SOME_TEXT[:5]}
+
+
+def members_of(kind: Any) -> tuple[Any, ...]:
+    return get_args(kind) if get_origin(kind) not in (Literal, tuple, None) else (kind,)
+
+
+def texts_of(option: Option) -> list[str]:
+    """Texts that the option must take: all choices, both ends of its bounds, some of everything else."""
+    if option.name in TEXTS:
+        return list(TEXTS[option.name])
+    found: list[str] = []
+    for kind in members_of(option.kind):
+        if get_origin(kind) is Literal:
+            found += [str(choice) for choice in get_args(kind)]
+        elif kind is bool:
+            found += ["true", "false"]
+        elif kind in (int, float):
+            found += numbers_of(kind, option.bounds)
+        elif kind is Size:
+            found += ["48", "48, 96", "96, 48"]
+        elif kind is Pipeline:
+            found += SOME_CALLS
+        elif kind is str:
+            found += [text for text in SOME_TEXT if "," not in text]
+        elif get_origin(kind) is tuple:
+            found += ["conv1", "conv1, layer1.0.bn1, layer2"]
+        else:
+            assert kind is type(None)
+            found.append("")
+    return found
+
+
+def numbers_of(kind: type, bounds: Bounds) -> list[str]:
+    low = bounds.at_least if bounds.at_least is not None else bounds.above
+    high = bounds.at_most if bounds.at_most is not None else bounds.below
+    assert low is not None and high is not None
+    if kind is int:
+        return [str(int(low)), str(int(high)), str(int(low) + 1)]
+    inside = [low + 1e-7, low + (high - low) / 3, high - 1e-3]
+    return [repr(number) for number in inside] + [repr(float(end)) for end in (low, high) if bounds.hold(end)]
+
+
+def read_back(config: Config, help: bool) -> Config:
+    Path("printed.ini").write_text(to_ini(config, help), encoding="utf-8")
+    again, warnings = read_config(["printed.ini"])
+    assert warnings == []
+    return again
+
+
+@pytest.mark.parametrize("help", [True, False])
+def test_the_defaults_read_back_as_themselves(help: bool) -> None:
+    assert read_back(Config(), help) == Config()
+
+
+@pytest.mark.parametrize("option", ALL, ids=lambda option: f"{option.section}.{option.name}")
+def test_every_option_round_trips(option: Option) -> None:
+    values = set()
+    for text in texts_of(option):
+        override = f"{option.section}.{option.name}={text}"
+        # An epoch count of 1 forbids no warm-up and a warm-up of many epochs wants more of them.
+        more = ["hyper_params.epochs=1000000", "settings.debug=true"] if option.name == "warmup_epochs" else []
+        config, _ = read_config([], [override, *more])
+        value = getattr(getattr(config, option.section), option.name)
+        assert read_back(config, help=True) == config, text
+        assert read_back(config, help=False) == config, text
+        values.add(repr(value))
+    assert len(values) > 1 or option.name in ("task", "ensemble"), "texts that all mean the same test nothing"
+
+
+def test_all_options_changed_at_once_round_trip() -> None:
+    overrides = [f"{o.section}.{o.name}={texts_of(o)[-1]}" for o in ALL if o.name not in ("warmup_epochs", "mean", "std", "train", "valid")]
+    config, _ = read_config([], overrides)
+    assert read_back(config, help=True) == config != Config()
+
+
+@pytest.mark.parametrize(
+    ("value", "kind"),
+    [
+        (("a", "b", "c"), tuple[str, ...]),
+        (("a",), tuple[str, ...]),
+        ((0.1, 1e-7, 0.3), tuple[float, ...]),
+        ((1e16, 0.1 + 0.2), tuple[float, ...]),
+        (Size(32, 64), Size),
+        (Size(64, 32), Size),
+        (Size(64, 64), Size),
+        (True, Union[Literal["auto"], bool]),  # noqa: UP007 - both ways to write a union are read
+        ("auto", Literal["auto"] | bool),
+        (3, Literal[1, 3]),
+        (5e-324, float),
+        (1.7976931348623157e308, float),
+        (None, str | None),
+        ("None", str | None),
+    ],
+)
+def test_values_round_trip_as_text(value: Any, kind: Any) -> None:
+    again = parse_value(format_value(value), kind, Bounds())
+    assert again == value and type(again) is type(value)
+
+
+def test_the_printed_config_has_each_option_under_its_help_and_default() -> None:
+    lines = to_ini(Config()).splitlines()
+    for option in ALL:
+        default = format_value(option.default).strip() or "blank"
+        position = lines.index(f"; {option.help} (default: {default})")
+        assert lines[position + 1].split(" =")[0] == option.name
+    assert [line[1:-1] for line in lines if line.startswith("[")] == list(SECTIONS)
+
+
+def test_the_docs_name_every_section_and_option() -> None:
+    text = to_markdown()
+    for option in ALL:
+        assert f"\n## [{option.section}]\n" in text and f"| `{option.name}` | " in text
+    for row in (line for line in text.splitlines() if line.startswith("| ")):
+        assert row.replace("\\|", "").count("|") == 5, row
+
+
+def test_every_option_has_help_and_a_default_that_its_own_type_takes() -> None:
+    for option in ALL:
+        assert option.help and "\n" not in option.help
+        assert parse_value(format_value(option.default).strip(), option.kind, option.bounds) == option.default, option
