@@ -56,6 +56,8 @@ def to_csv(table: pd.DataFrame) -> str:
 
 def load_predictions(path: Path) -> Predictions:
     """What `save_predictions` wrote, to the bit. Raises DataError where the table is damaged."""
+    if not path.is_file():
+        raise DataError(f"{path}: no such file")
     try:
         table = pd.read_csv(path, dtype=str, keep_default_na=False, na_filter=False)
     except (OSError, ValueError) as error:

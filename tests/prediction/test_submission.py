@@ -1,0 +1,237 @@
+"""The file that is uploaded: the template's form and order, nothing overwritten, a ledger that belongs to the person."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from modules.config.errors import DataError, OptionError
+from modules.prediction.metrics import METRICS, Metric
+from modules.prediction.predictions import Predictions
+from modules.prediction.submission import Template, fill_template, read_answers, read_template, write_submission
+
+ACCURACY = METRICS["accuracy"]
+MANIFEST = {"run": "baseline", "members": [0, 1], "score": 0.5}
+
+
+def predictions(ids: list[str], classes: tuple[str, ...] = ("cat", "dog", "eel"), seed: int = 0) -> Predictions:
+    values = np.random.default_rng(seed).dirichlet(np.ones(len(classes)), len(ids)).astype(np.float32)
+    return Predictions(np.array(ids), classes, values)
+
+
+def template(text: str) -> Path:
+    Path("template.csv").write_text(text, encoding="utf-8")
+    return Path("template.csv")
+
+
+def fitted(path: Path, given: Predictions, metric: Metric = ACCURACY, id_column: str = "id") -> Template:
+    return read_template(path, id_column, given.ids, given.classes, metric)
+
+
+def submit(path: Path, given: Predictions, name: str = "sub", metric: Metric = ACCURACY, id_column: str = "id") -> Path:
+    return write_submission(Path("submissions"), name, fitted(path, given, metric, id_column), given, MANIFEST, 0.987654321)
+
+
+def cells(path: Path, separates: str = ",") -> list[list[str]]:
+    with open(path, newline="", encoding="utf-8") as file:
+        return list(csv.reader(file, delimiter=separates))
+
+
+def test_rows_are_in_the_templates_order_whatever_the_order_of_the_test_set() -> None:
+    given = predictions(["d", "b", "a", "c"])
+    path = submit(template("id,label\nc,x\na,x\nd,x\nb,x\n"), given)
+    label = dict(zip(given.ids, given.labels(), strict=True))
+    assert len(set(label.values())) > 1
+    assert cells(path) == [["id", "label"], *([name, label[name]] for name in "cadb")]
+    assert path == Path("submissions/sub.csv")
+
+
+def test_labels_are_written_as_they_are_called() -> None:
+    classes = ("007", "NA", "a, b", 'the "best"', "猫")
+    given = Predictions(np.array(list("abcde")), classes, np.eye(5, dtype=np.float32))
+    file = template("id,kind\na,\nb,\nc,\nd,\ne,\n")
+    assert fitted(file, given).form == "the class in column 'kind'"
+    path = submit(file, given)
+    assert cells(path)[1:] == [[name, classes[row]] for row, name in enumerate("abcde")]
+    assert path.read_text(encoding="utf-8") == 'id,kind\na,007\nb,NA\nc,"a, b"\nd,"the ""best"""\ne,猫\n'
+
+
+def test_class_columns_are_filled_by_name_in_the_templates_order() -> None:
+    given = predictions(["b", "a"])
+    file = template("eel,id,cat,dog\n0,a,0,0\n0,b,0,0\n")
+    assert fitted(file, given).form == "a probability for each of 3 classes"
+    path = submit(file, given)
+    header, *rows = cells(path)
+    assert header == ["eel", "id", "cat", "dog"]
+    assert [row[1] for row in rows] == ["a", "b"]
+    found = np.array([[row[2], row[3], row[0]] for row in rows], dtype=np.float32)
+    assert np.array_equal(found, given.probabilities[[1, 0]])
+
+
+@pytest.mark.parametrize("name", ["log_loss", "roc_auc"])
+def test_two_classes_and_a_metric_of_probabilities_want_that_of_the_second(name: str) -> None:
+    given = predictions(["b", "a", "c"], ("no", "yes"))
+    file = template("id,target\na,0.5\nb,0.5\nc,0.5\n")
+    assert fitted(file, given, METRICS[name]).form == "the probability of yes in column 'target'"
+    path = submit(file, given, metric=METRICS[name])
+    found = np.array([row[1] for row in cells(path)[1:]], dtype=np.float32)
+    assert np.array_equal(found, given.probabilities[[1, 0, 2], 1])
+
+
+@pytest.mark.parametrize(("name", "classes"), [("accuracy", ("no", "yes")), ("macro_f1", ("no", "yes")), ("log_loss", ("a", "b", "c"))])
+def test_otherwise_one_column_is_the_class(name: str, classes: tuple[str, ...]) -> None:
+    given = predictions(["a", "b"], classes)
+    form = fitted(template("id,target\na,0\nb,0\n"), given, METRICS[name])
+    assert form.form == "the class in column 'target'" and fill_template(form, given)["target"].tolist() == given.labels()
+
+
+REFUSED: list[tuple[str, list[str], str]] = [
+    ("id,label\na,0\nb,0\nx,0\n", ["a", "b"], r"1 ids of the template are not in the test set \(x\)"),
+    ("id,label\na,0\n", ["a", "b", "c"], r"2 ids of the test set are not in the template \(b, c\)"),
+    ("id,label\na,0\nx,0\n", ["a", "b"], r"1 ids of the template .* \(x\); 1 ids of the test set are not in the template \(b\)"),
+    ("id,label\na,0\nb,0\na,0\n", ["a", "b"], r"1 ids in column 'id' stand more than once: 'a' in lines 2 and 4"),
+    ("id,label\na,0\n7,0\n", ["a", "007"], r"1 ids of the template are not in the test set \(7\)"),
+    ("id,cat,dog\na,0,0\n", ["a"], r"expected one column for the class, or one a class; no column for class eel"),
+    ("id,cat,dog,eal\na,0,0,0\n", ["a"], r"no column for class eel; no class for column eal"),
+    ("id,cat,dog,eel,fox\na,0,0,0,0\n", ["a"], r"no class for column fox"),
+    ("id,cat,dog,eel,eel\na,0,0,0,0\n", ["a"], r"column 'eel' stands more than once in its header$"),
+    ("name,label\na,0\n", ["a"], r"template\.csv has no column 'id'"),
+    ("id\na\n", ["a"], r"expected one column for the class, or one a class"),
+]
+
+
+@pytest.mark.parametrize(("text", "ids", "message"), REFUSED, ids=[case[2][:50] for case in REFUSED])
+def test_a_template_that_does_not_fit_is_refused_and_nothing_written(text: str, ids: list[str], message: str) -> None:
+    with pytest.raises((DataError, OptionError), match=message) as caught:
+        submit(template(text), predictions(ids))
+    assert len(caught.value.lines) == 1 and not Path("submissions").exists()
+
+
+@pytest.mark.parametrize("value", [np.nan, 2.0])
+def test_no_probability_is_submitted_that_is_none(value: float) -> None:
+    given = Predictions(np.array(["a"]), ("x", "y"), np.array([[value, 0.5]], dtype=np.float32))
+    with pytest.raises(DataError, match=r"^predictions: "):
+        submit(template("id,label\na,0\n"), given)
+    assert not Path("submissions").exists()
+
+
+@pytest.mark.parametrize("separates", [";", "\t"])
+def test_a_templates_separator_is_kept(separates: str) -> None:
+    given = predictions(["a,1", "b"])
+    lines = [["id", "cat", "dog", "eel"], ["b", "0", "0", "0"], ["a,1", "0", "0", "0"]]
+    path = submit(template("".join(f"{separates.join(line)}\n" for line in lines)), given)
+    header, *rows = cells(path, separates)
+    assert header == ["id", "cat", "dog", "eel"] and [row[0] for row in rows] == ["b", "a,1"]
+    assert np.array_equal(np.array([row[1:] for row in rows], dtype=np.float32), given.probabilities[[1, 0]])
+
+
+def test_ids_are_text_and_a_byte_order_mark_is_none_of_them() -> None:
+    ids = ["007", "7", "NA", "1e5", "1.0"]
+    path = submit(template("\ufeffid,label\n" + "".join(f"{name},0\n" for name in ids)), predictions(ids[::-1]))
+    assert [row[0] for row in cells(path)] == ["id", *ids]
+
+
+def test_the_id_column_may_stand_anywhere_and_be_called_anything() -> None:
+    given = predictions(["a", "b"])
+    path = submit(template("label,File Name\n0,b\n0,a\n"), given, id_column="File Name")
+    label = dict(zip(given.ids, given.labels(), strict=True))
+    assert cells(path) == [["label", "File Name"], [label["b"], "b"], [label["a"], "a"]]
+
+
+def test_a_second_submission_never_overwrites_the_first() -> None:
+    path = template("id,label\na,0\nb,0\n")
+    first = submit(path, predictions(["a", "b"], seed=1))
+    kept = first.read_bytes(), first.with_suffix(".json").read_bytes()
+    others = [submit(path, predictions(["a", "b"], seed=seed)) for seed in (2, 3)]
+    assert [other.name for other in others] == ["sub-2.csv", "sub-3.csv"]
+    assert (first.read_bytes(), first.with_suffix(".json").read_bytes()) == kept
+    assert [row[0] for row in cells(Path("submissions/ledger.csv"))] == ["file", "sub.csv", "sub-2.csv", "sub-3.csv"]
+    assert json.loads(Path("submissions/sub-3.json").read_text())["file"] == "sub-3.csv"
+
+
+def test_a_manifest_alone_takes_its_name_too() -> None:
+    Path("submissions").mkdir()
+    Path("submissions/sub.json").write_text("mine")
+    assert submit(template("id,label\na,0\n"), predictions(["a"])).name == "sub-2.csv"
+    assert Path("submissions/sub.json").read_text() == "mine"
+
+
+def test_the_manifest_says_what_the_submission_was_made_of() -> None:
+    path = submit(template("id,label\na,0\n"), predictions(["a"]))
+    assert json.loads(path.with_suffix(".json").read_text()) == {"file": "sub.csv", "form": "the class in column 'label'", **MANIFEST}
+
+
+def test_the_ledger_has_a_row_a_submission_with_room_for_the_scores() -> None:
+    submit(template("id,label\na,0\n"), predictions(["a"]))
+    header, row = cells(Path("submissions/ledger.csv"))
+    assert header == ["file", "run", "cv_score", "date", "public_score", "private_score"]
+    assert row[:3] == ["sub.csv", "baseline", "0.987654"] and row[4:] == ["", ""]
+    assert pd.Timestamp(row[3]) <= pd.Timestamp.now()
+
+
+EDITS: dict[str, Callable[[str], str]] = {
+    "as it is": lambda text: text,
+    "with semicolons": lambda text: text.replace(",", ";"),
+    "with a byte order mark": lambda text: "\ufeff" + text,
+    "with CRLF": lambda text: text.replace("\n", "\r\n"),
+}
+
+
+@pytest.mark.parametrize("edit", EDITS)
+def test_the_ledger_keeps_what_the_person_wrote_and_further_columns(edit: str) -> None:
+    path = template("id,label\na,0\n")
+    submit(path, predictions(["a"]))
+    ledger = Path("submissions/ledger.csv")
+    table = pd.read_csv(ledger, dtype=str, keep_default_na=False)
+    table["public_score"], table["private_score"] = "0.7150", "007"
+    table["note"] = "NA"
+    with open(ledger, "w", encoding="utf-8", newline="") as file:
+        file.write(EDITS[edit](table.to_csv(index=False)))
+    submit(path, predictions(["a"]))
+    header, first, second = cells(ledger)
+    assert header == ["file", "run", "cv_score", "date", "public_score", "private_score", "note"]
+    assert first == table.iloc[0].tolist() and first[4:] == ["0.7150", "007", "NA"]
+    assert second[:2] == ["sub-2.csv", "baseline"] and second[4:] == ["", "", ""]
+
+
+def test_a_ledger_of_which_every_row_was_deleted_goes_on() -> None:
+    Path("submissions").mkdir()
+    Path("submissions/ledger.csv").write_text("file,run,cv_score,date,public_score,private_score\n")
+    submit(template("id,label\na,0\n"), predictions(["a"]))
+    assert [row[0] for row in cells(Path("submissions/ledger.csv"))] == ["file", "sub.csv"]
+
+
+def test_a_damaged_ledger_is_told_before_anything_is_written() -> None:
+    Path("submissions").mkdir()
+    Path("submissions/ledger.csv").write_text('file,run\n"a,b\n')
+    with pytest.raises(DataError, match=r"ledger\.csv: not a table: "):
+        submit(template("id,label\na,0\n"), predictions(["a"]))
+    assert sorted(path.name for path in Path("submissions").glob("*.*") if not path.name.startswith(".")) == ["ledger.csv"]
+
+
+def test_answers_are_found_by_id_in_any_order_with_rows_to_spare() -> None:
+    Path("answers.csv").write_text("kind,name\ndog,007\ncat,zzz\ndog,b\ncat,a\nfox,7\n")
+    found = read_answers(Path("answers.csv"), "name", "kind", np.array(["a", "b", "007"]), ("dog", "cat"))
+    assert found.tolist() == [1, 0, 0] and found.dtype == np.int64
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("id,label\na,cat\n", r"^answers\.csv: 2 of 3 ids are not in it: b, c; blank \[inference\] answers if unknown$"),
+        ("id,label\na,cat\nb,fox\nc,\n", r"^answers\.csv: labels that the model does not know: , fox$"),
+        ("id,label\na,cat\nb,Dog\nc,cat\n", r"^answers\.csv: labels that the model does not know: Dog$"),
+        ("id,kind\na,cat\n", r"^answers\.csv: no column 'label'; it has id, kind$"),
+        ("id,label\na,cat\na,cat\n", r"stand more than once: 'a' in lines 2 and 3$"),
+    ],
+)
+def test_answers_that_do_not_fit_are_refused(text: str, message: str) -> None:
+    Path("answers.csv").write_text(text)
+    with pytest.raises(DataError, match=message):
+        read_answers(Path("answers.csv"), "id", "label", np.array(["a", "b", "c"]), ("cat", "dog"))

@@ -1,0 +1,416 @@
+"""train_fold: early stopping on the best checkpoint, and the same result from a fold that was stopped anywhere."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import timm
+import torch
+import torchvision
+from PIL import Image
+from torch import nn
+
+from modules.config.errors import DataError
+from modules.config.reader import read_config
+from modules.data.preprocessing import Preprocessing
+from modules.jobs.preparation import prepare
+from modules.models.objectives import Objective, make_objective
+from modules.prediction.metrics import METRICS, Metric
+from modules.prediction.predictions import load_predictions
+from modules.runs.checkpoint import digest_tensors, load_checkpoint
+from modules.runs.directory import FoldDirectory
+from modules.runs.records import EpochRecord, FoldResult
+from modules.training import fold as fold_module
+from modules.training.fold import train_fold
+from modules.training.plan import Plan
+from tests.making import fast
+
+RESUMED = ("model.library=torchvision", "model.name=mobilenet_v3_small", "augmentation.preset=heavy", "hyper_params.epochs=4")
+
+
+class Recorder:
+    """A sink that keeps what it is told, and pulls the plug at the end of epoch `stop`."""
+
+    def __init__(self, stop: int | None = None) -> None:
+        self.stop = stop
+        self.records: list[EpochRecord] = []
+        self.results: list[FoldResult] = []
+        self.starts: list[tuple[int, int, int, int]] = []
+        self.models: list[str] = []
+
+    def start_epoch(self, fold: int, epoch: int, epochs: int, steps: int) -> None:
+        self.starts.append((fold, epoch, epochs, steps))
+
+    def step(self, loss: Callable[[], float]) -> None: ...
+
+    def end_epoch(self, record: EpochRecord, epochs: int) -> None:
+        self.records.append(record)
+        if record.epoch == self.stop:
+            raise KeyboardInterrupt
+
+    def end_fold(self, result: FoldResult) -> None:
+        self.results.append(result)
+
+
+@pytest.fixture(autouse=True)
+def _as_before() -> Any:
+    """`prepare` chooses threads and determinism for its process."""
+    threads, deterministic = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
+    yield
+    torch.set_num_threads(threads)
+    torch.use_deterministic_algorithms(deterministic)
+
+
+def plan_for(contest: Path, *more: str) -> Plan:
+    plan = prepare(read_config([], fast(contest, *more))[0])
+    return replace(plan, run_id="a run")
+
+
+def train(plan: Plan, folder: str, number: int = 0, stop: int | None = None) -> tuple[FoldDirectory, Recorder]:
+    directory, sink = FoldDirectory(Path(folder)), Recorder(stop)
+    train_fold(plan, plan.folds[number], directory, sink)
+    return directory, sink
+
+
+def digests(directory: FoldDirectory) -> dict[str, Any]:
+    """All that must be equal of two folds that learnt the same."""
+    best, last = load_checkpoint(directory.best), load_checkpoint(directory.last)
+    slots = last["optimizer"]["state"].items()
+    return {
+        "best": digest_tensors(best["model"]),
+        "best epoch": (best["epoch"], best["scores"]),
+        "last": digest_tensors(last["model"]),
+        "optimizer": digest_tensors({f"{index}.{key}": value for index, slot in slots for key, value in slot.items()}),
+        "groups": [{key: value for key, value in group.items() if key != "params"} for group in last["optimizer"]["param_groups"]],
+        "step": last["step"],
+        "progress": last["progress"],
+        "history": [{key: value for key, value in row.items() if "second" not in key} for row in last["history"]],
+        "predictions": directory.predictions.read_bytes(),
+    }
+
+
+@pytest.fixture
+def scripted(monkeypatch: pytest.MonkeyPatch) -> Callable[[list[float]], None]:
+    """Makes the metric give these scores, one an evaluation, and 9 when they are used up."""
+
+    def script(scores: list[float], greater_is_better: bool = True) -> None:
+        left = iter(scores)
+        monkeypatch.setitem(METRICS, "accuracy", Metric("accuracy", greater_is_better, lambda targets, values: next(left, 9.0)))
+
+    return script
+
+
+def test_a_fold_learns_and_leaves_what_the_contract_says(contest: Path) -> None:
+    plan = plan_for(contest, "hyper_params.epochs=6", "hyper_params.learning_rate=3e-3")
+    directory, sink = train(plan, "fold0")
+    assert {path.name for path in directory.path.iterdir()} == {"best.pt", "last.pt", "last.prev.pt", "history.csv", "predictions.csv"}
+    (result,) = sink.results
+    valid = plan.folds[0].valid_rows
+    table = pd.read_csv(directory.predictions, dtype=str)
+    assert table["id"].tolist() == plan.samples.ids[valid].tolist()
+    assert plan.samples.targets is not None
+    assert table["target"].tolist() == [plan.samples.classes[target] for target in plan.samples.targets[valid]]
+    assert result.score == pytest.approx(float((table["target"] == table["prediction"]).mean()))
+    assert result.score > 0.9 and result.epochs == len(sink.records) <= 6
+    best = max(sink.records, key=lambda record: (record.score, -record.epoch))
+    assert (result.best_epoch, result.score) == (best.epoch, pytest.approx(best.score))
+    steps = -(-len(plan.folds[0].train_rows) // 8)
+    assert sink.starts == [(0, epoch, 6, steps) for epoch in range(1, len(sink.records) + 1)]
+
+
+def test_history_has_a_row_an_epoch_as_it_was_told(contest: Path) -> None:
+    directory, sink = train(plan_for(contest), "fold0")
+    with open(directory.history, newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [{name: float(value) for name, value in row.items()} for row in rows] == [vars(record) for record in sink.records]
+    assert [record.learning_rate for record in sink.records] == sorted((r.learning_rate for r in sink.records), reverse=True)
+    assert all(record.best == max(r.score for r in sink.records[: record.epoch]) for record in sink.records)
+
+
+def test_patience_stops_a_fold_after_so_many_epochs_without_improvement(contest: Path, scripted: Callable[..., None]) -> None:
+    scripted([0.1, 0.5, 0.5, 0.4, 0.6, 0.6])
+    directory, sink = train(plan_for(contest, "hyper_params.epochs=9", "hyper_params.patience=2"), "fold0")
+    assert [record.score for record in sink.records] == [0.1, 0.5, 0.5, 0.4]
+    assert [record.best for record in sink.records] == [0.1, 0.5, 0.5, 0.5]
+    assert load_checkpoint(directory.best)["epoch"] == 2 and load_checkpoint(directory.last)["epoch"] == 4
+    assert sink.results[0].best_epoch == 2 and sink.results[0].epochs == 4
+
+
+def test_patience_goes_by_the_metrics_direction_and_min_delta(contest: Path, scripted: Callable[..., None]) -> None:
+    scripted([0.9, 0.5, 0.45, 0.41, 0.3], greater_is_better=False)
+    plan = plan_for(contest, "hyper_params.epochs=9", "hyper_params.patience=2", "hyper_params.min_delta=0.1")
+    directory, sink = train(plan, "fold0")
+    assert len(sink.records) == 4 and load_checkpoint(directory.best)["epoch"] == 2
+
+
+def test_patience_zero_trains_every_epoch(contest: Path, scripted: Callable[..., None]) -> None:
+    scripted([0.5, 0.4, 0.3, 0.2])
+    _, sink = train(plan_for(contest, "hyper_params.epochs=4", "hyper_params.patience=0"), "fold0")
+    assert len(sink.records) == 4
+
+
+def test_best_is_a_copy_of_the_best_epoch_and_not_of_the_last(contest: Path, scripted: Callable[..., None]) -> None:
+    """Against a run of its own that ends at the best epoch, under a rate that does not depend on the number of epochs."""
+    more = ("hyper_params.scheduler=constant", "hyper_params.patience=0")
+    scripted([0.1, 0.9, 0.3, 0.2])
+    long, _ = train(plan_for(contest, "hyper_params.epochs=4", *more), "long")
+    scripted([0.1, 0.9])
+    short, _ = train(plan_for(contest, "hyper_params.epochs=2", *more), "short")
+    best = load_checkpoint(long.best)
+    assert best["epoch"] == 2 and best["scores"]["accuracy"] == 0.9
+    assert digest_tensors(best["model"]) == digest_tensors(load_checkpoint(short.last)["model"])
+    assert digest_tensors(best["model"]) != digest_tensors(load_checkpoint(long.last)["model"])
+    assert long.predictions.read_bytes() == short.predictions.read_bytes()
+
+
+def test_best_loads_into_the_librarys_own_model_and_predicts_the_same(contest: Path) -> None:
+    plan = plan_for(contest)
+    directory, _ = train(plan, "fold0")
+    best = torch.load(directory.best, weights_only=True)
+    assert tuple(best["classes"]) == plan.samples.classes == ("cat", "dog", "eel")
+    assert best["network"] == {"library": "timm", "name": "test_resnet"}
+    assert Preprocessing.from_dict(best["preprocessing"]) == plan.preprocessing
+    module = timm.create_model("test_resnet", num_classes=3).eval()
+    module.load_state_dict(best["model"])
+    found = load_predictions(directory.predictions)
+    for name, row in zip(found.ids[:6], found.probabilities[:6], strict=True):
+        with Image.open(contest / "train" / f"{name}.png") as image:
+            pixels = np.asarray(image.resize((32, 32), Image.Resampling.BILINEAR), dtype=np.float32)
+        with torch.no_grad():
+            logits = module(torch.from_numpy((pixels / 255 - 0.5) / 0.5).permute(2, 0, 1)[None])
+        np.testing.assert_allclose(logits.softmax(1)[0].numpy(), row, atol=0.05)
+
+
+def test_torchvisions_names_are_kept_too(contest: Path) -> None:
+    directory, _ = train(plan_for(contest, *RESUMED[:2], "hyper_params.epochs=1"), "fold0")
+    module = torchvision.models.mobilenet_v3_small(weights=None, num_classes=3)
+    module.load_state_dict(torch.load(directory.best, weights_only=True)["model"])
+
+
+@pytest.fixture
+def uninterrupted(contest: Path) -> tuple[Plan, dict[str, Any]]:
+    """Heavy augmentation and a model with dropout and BatchNorm, so that every kind of draw is in it."""
+    plan = plan_for(contest, *RESUMED)
+    network = fold_module.make_network(plan, 0, False).module
+    kinds = {type(layer) for layer in network.modules()}
+    assert {nn.Dropout, nn.BatchNorm2d} <= kinds
+    directory, _ = train(plan, "whole")
+    return plan, digests(directory)
+
+
+def test_a_fold_stopped_after_any_epoch_comes_to_the_same_result(uninterrupted: tuple[Plan, dict[str, Any]]) -> None:
+    plan, expected = uninterrupted
+    for stop in (1, 2, 3, 4):
+        folder = f"stopped{stop}"
+        with pytest.raises(KeyboardInterrupt):
+            train(plan, folder, stop=stop)
+        assert not (Path(folder) / "predictions.csv").exists()
+        torch.manual_seed(stop)  # nothing may depend on where the generators stood
+        directory, sink = train(plan, folder)
+        assert [record.epoch for record in sink.records] == list(range(stop + 1, 5))
+        assert digests(directory) == expected
+
+
+def test_a_fold_stopped_after_every_epoch_comes_to_the_same_result(uninterrupted: tuple[Plan, dict[str, Any]]) -> None:
+    plan, expected = uninterrupted
+    for stop in (1, 2, 3):
+        with pytest.raises(KeyboardInterrupt):
+            train(plan, "stopped", stop=stop)
+    assert digests(train(plan, "stopped")[0]) == expected
+
+
+def test_a_fold_stopped_within_an_epoch_comes_to_the_same_result(
+    uninterrupted: tuple[Plan, dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan, expected = uninterrupted
+    with monkeypatch.context() as patch:
+        calls = iter(range(100))
+        patch.setattr(Recorder, "step", lambda self, loss: pull_the_plug() if next(calls) == 5 else None)
+        with pytest.raises(KeyboardInterrupt):
+            train(plan, "stopped")
+    directory, sink = train(plan, "stopped")
+    assert sink.starts[0][1] == 2 and digests(directory) == expected
+
+
+def pull_the_plug() -> None:
+    raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("before", ["save_last", "write_history", "_predict_validation"])
+def test_a_fold_stopped_between_two_files_comes_to_the_same_result(
+    uninterrupted: tuple[Plan, dict[str, Any]], before: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan, expected = uninterrupted
+    real, calls = getattr(fold_module, before), iter(range(100))
+    at = 0 if before == "_predict_validation" else 1
+
+    def stop(*arguments: Any) -> Any:
+        return pull_the_plug() if next(calls) == at else real(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(fold_module, before, stop)
+        with pytest.raises(KeyboardInterrupt):
+            train(plan, "stopped")
+    assert digests(train(plan, "stopped")[0]) == expected
+
+
+@pytest.mark.parametrize("finished", [False, True])
+def test_a_damaged_newest_checkpoint_costs_an_epoch_and_changes_nothing(uninterrupted: tuple[Plan, dict[str, Any]], finished: bool) -> None:
+    plan, expected = uninterrupted
+    if finished:
+        train(plan, "stopped")
+    else:
+        with pytest.raises(KeyboardInterrupt):
+            train(plan, "stopped", stop=3)
+    directory = FoldDirectory(Path("stopped"))
+    whole = bytearray(directory.last.read_bytes())
+    whole[len(whole) // 2] ^= 8
+    directory.last.write_bytes(whole)
+    sink = Recorder()
+    _, warnings = train_fold(plan, plan.folds[0], directory, sink)
+    assert len(warnings) == 1 and "last.pt: damaged" in warnings[0]
+    assert [record.epoch for record in sink.records] == ([4] if finished else [3, 4])
+    assert digests(directory) == expected
+
+
+def test_a_finished_fold_says_its_score_and_changes_nothing(contest: Path) -> None:
+    plan = plan_for(contest)
+    directory, first = train(plan, "fold0")
+    kept = {path.name: (path.read_bytes(), path.stat().st_mtime_ns) for path in directory.path.iterdir()}
+    _, again = train(plan, "fold0")
+    assert again.results == first.results and again.records == [] and again.starts == []
+    assert {path.name: (path.read_bytes(), path.stat().st_mtime_ns) for path in directory.path.iterdir()} == kept
+
+
+def test_patience_is_not_forgotten_by_a_resumed_fold(contest: Path, scripted: Callable[..., None]) -> None:
+    plan = plan_for(contest, "hyper_params.epochs=9", "hyper_params.patience=3")
+    scripted([0.5, 0.4, 0.3])
+    with pytest.raises(KeyboardInterrupt):
+        train(plan, "fold0", stop=3)
+    scripted([0.2])
+    directory, sink = train(plan, "fold0")
+    assert [record.epoch for record in sink.records] == [4]
+    assert load_checkpoint(directory.best)["epoch"] == 1
+
+
+def test_any_number_of_workers_gives_the_same(contest: Path) -> None:
+    more = ("augmentation.preset=heavy", "settings.num_workers=")
+    none, _ = train(plan_for(contest, more[0], f"{more[1]}0"), "none")
+    two, _ = train(plan_for(contest, more[0], f"{more[1]}2"), "two")
+    assert digests(none) == digests(two)
+
+
+def test_folds_and_seeds_differ_and_seed_zero_is_a_seed(contest: Path) -> None:
+    first = plan_for(contest, "settings.seed=0", "hyper_params.epochs=1")
+    one, again, other_fold = (digests(train(first, folder, number)[0]) for folder, number in (("a", 0), ("b", 0), ("c", 1)))
+    other_seed = digests(train(plan_for(contest, "settings.seed=1", "hyper_params.epochs=1"), "d")[0])
+    assert one == again
+    assert len({one["last"], other_fold["last"], other_seed["last"]}) == 3
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"run_id": "another run"}, r"last\.pt: belongs to another run or another fold$"),
+        ({"fold": 1}, r"last\.pt: belongs to another run or another fold$"),
+        ({"classes": ["eel", "dog", "cat"]}, r"last\.pt: its classes, or their order, are not those of the table$"),
+        ({"classes": ["cat", "dog"]}, r"last\.pt: its classes, or their order, are not those of the table$"),
+    ],
+)
+def test_a_checkpoint_of_something_else_is_refused_and_left_alone(contest: Path, change: dict[str, Any], message: str) -> None:
+    plan = plan_for(contest, "hyper_params.epochs=2")
+    with pytest.raises(KeyboardInterrupt):
+        train(plan, "fold0", stop=1)
+    directory = FoldDirectory(Path("fold0"))
+    torch.save({**torch.load(directory.last, weights_only=True), **change}, directory.last)
+    kept = directory.last.read_bytes()
+    with pytest.raises(DataError, match=message):
+        train(plan, "fold0")
+    assert directory.last.read_bytes() == kept
+
+
+@pytest.mark.parametrize("content", ["best", "a model alone"])
+def test_a_checkpoint_that_nothing_can_go_on_from_is_refused_in_one_line(contest: Path, content: str) -> None:
+    """best.pt, or some model's file, copied to last.pt by hand."""
+    plan = plan_for(contest, "hyper_params.epochs=2")
+    with pytest.raises(KeyboardInterrupt):
+        train(plan, "fold0", stop=1)
+    directory = FoldDirectory(Path("fold0"))
+    best = torch.load(directory.best, weights_only=True)
+    torch.save(best if content == "best" else {"model": best["model"]}, directory.last)
+    with pytest.raises(DataError, match=r"last\.pt: ") as caught:
+        train(plan, "fold0")
+    assert len(caught.value.lines) == 1
+
+
+def broken_objective(loss: str, smoothing: float, at: int, calls: list[int]) -> Objective:
+    """The real one, but for the training loss of step `at`."""
+    real = make_objective(loss, smoothing)
+
+    def compute(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        value = real.loss(logits, targets)
+        if logits.requires_grad:
+            calls.append(len(calls))
+            value = value * float("nan") if calls[-1] == at else value
+        return value
+
+    return Objective(compute, real.activation)
+
+
+def test_a_loss_that_is_no_number_stops_the_fold_before_anything_is_saved_of_that_epoch(
+    contest: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = plan_for(contest, "hyper_params.epochs=3")
+    steps = -(-len(plan.folds[0].train_rows) // 8)
+    with monkeypatch.context() as patch:
+        patch.setattr(fold_module, "make_objective", partial(broken_objective, at=steps + 2, calls=[]))
+        with pytest.raises(DataError, match=rf"^fold 0, epoch 2: the loss is nan at step 3 of {steps}; training stopped\. ") as caught:
+            train(plan, "fold0")
+    assert len(caught.value.lines) == 1 and "hyper_params.learning_rate" in str(caught.value)
+    directory = FoldDirectory(Path("fold0"))
+    assert {path.name for path in directory.path.iterdir()} == {"best.pt", "last.pt", "history.csv"}
+    for path in (directory.best, directory.last):
+        content = load_checkpoint(path)
+        assert content["epoch"] == 1
+        assert all(bool(torch.isfinite(tensor).all()) for tensor in content["model"].values())
+    assert len(directory.history.read_text().splitlines()) == 2
+    resumed, _ = train(plan, "fold0")
+    whole, _ = train(plan, "whole")
+    assert digests(resumed) == digests(whole)
+
+
+def test_weights_that_break_in_the_last_step_are_not_saved(contest: Path) -> None:
+    """The loss is a number at every step, and the rate so high that the weights after it are none."""
+    plan = plan_for(contest, "hyper_params.learning_rate=1000", "hyper_params.optimizer=momentum", "hyper_params.epochs=1")
+    (fold, *_) = plan.folds
+    single = replace(fold, train_rows=fold.train_rows[:8])
+    huge = replace(plan, config=replace(plan.config, hyper_params=replace(plan.config.hyper_params, learning_rate=1e38)))
+    with pytest.raises(DataError, match=r"^fold 0, epoch 1, validation: \d+ rows have NaN or infinite probabilities$"):
+        train_fold(huge, single, FoldDirectory(Path("fold0")), Recorder())
+    assert list(Path("fold0").iterdir()) == []
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
+def test_a_frozen_backbone_is_the_same_in_every_epochs_checkpoint(contest: Path, optimizer: str) -> None:
+    plan = plan_for(contest, "model.freeze=backbone", f"hyper_params.optimizer={optimizer}", "hyper_params.weight_decay=0.5")
+    started = {name: tensor.clone() for name, tensor in fold_module.make_network(plan, 0, False).module.state_dict().items()}
+    directory, _ = train(plan, "fold0")
+    last = load_checkpoint(directory.last)["model"]
+    moved = {name for name in started if not torch.equal(started[name], last[name])}
+    assert moved == {"fc.weight", "fc.bias"}
+
+
+def test_tta_is_in_the_predictions_that_are_kept(contest: Path) -> None:
+    plain, _ = train(plan_for(contest), "plain")
+    flipped, _ = train(plan_for(contest, "inference.tta=hflip"), "flipped")
+    assert digests(plain)["best"] == digests(flipped)["best"]
+    one, other = load_predictions(plain.predictions), load_predictions(flipped.predictions)
+    assert one.ids.tolist() == other.ids.tolist() and not np.array_equal(one.probabilities, other.probabilities)
