@@ -159,7 +159,6 @@ def test_an_epoch_trains_a_model_that_was_left_in_evaluation() -> None:
 
 def test_gradients_do_not_pile_up_over_steps() -> None:
     module, twin = model(), model()
-    module.register_forward_pre_hook(lambda *arguments: None)
     given = batches([4])
     hyper = HyperParams(optimizer="momentum", momentum=0.0, weight_decay=0, learning_rate=0.01, scheduler="constant")
     for part in twin.parameters():
