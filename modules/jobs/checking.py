@@ -10,7 +10,7 @@ from torch import nn
 from modules.jobs.preparation import check_test_images
 from modules.reporting.sinks import Silence
 from modules.training.epoch import train_epoch
-from modules.training.fold import make_learner, make_network, train_batches
+from modules.training.parts import make_learner, make_network, train_batches
 from modules.training.plan import Plan
 
 

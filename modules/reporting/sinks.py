@@ -25,6 +25,7 @@ class Console:
         self.steps: tqdm[Any] | None = None
         self.shown_at = 0.0
         self.last_score = ""
+        self.best: float | None = None
 
     def start_epoch(self, fold: int, epoch: int, epochs: int, steps: int) -> None:
         if self.bar:
@@ -41,7 +42,8 @@ class Console:
     def end_epoch(self, record: EpochRecord, epochs: int) -> None:
         self._close_bar()
         self.last_score = f" ({self.metric} {record.score:.4f}, best {record.best:.4f})"
-        improved = " *" if record.best == record.score else "  "
+        improved = "  " if record.best == self.best else " *"
+        self.best = record.best
         print(
             f"fold {record.fold}  epoch {record.epoch:>3}/{epochs}  train loss {record.train_loss:.4f}  valid loss {record.valid_loss:.4f}"
             f"  {self.metric} {record.score:.4f}{improved} lr {record.learning_rate:.2e}  {record.images_per_second:,.0f} images/s",
@@ -50,7 +52,7 @@ class Console:
 
     def end_fold(self, result: FoldResult) -> None:
         self._close_bar()
-        self.last_score = ""
+        self.last_score, self.best = "", None
         print(f"fold {result.fold}  {self.metric} {result.score:.4f}, of epoch {result.best_epoch} of {result.epochs}", flush=True)
 
     def _close_bar(self) -> None:

@@ -11,29 +11,20 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-import torch
-
 from modules.compute.seeding import seed_torch
 from modules.config.errors import DataError
-from modules.data.loaders import BatchSampler, ImageBatches, Loader
-from modules.data.preprocessing import Normalizer
+from modules.data.loaders import Loader
 from modules.data.samples import Rows
 from modules.data.splits import Fold
-from modules.data.transforms import build_pipeline, make_train_pipeline
-from modules.models.build import Network, build_network
-from modules.models.freezing import freeze
-from modules.models.objectives import make_objective
 from modules.prediction.metrics import find_metric
-from modules.prediction.predict import Outcome, predict
+from modules.prediction.predict import Outcome
 from modules.prediction.predictions import Predictions, check_probabilities, load_predictions, save_predictions
-from modules.prediction.tta import VIEWS
 from modules.runs.checkpoint import load_checkpoint, load_last, save_checkpoint, save_last
 from modules.runs.directory import FoldDirectory
 from modules.runs.records import EpochRecord, FoldResult, Progress, Sink, record_from, write_history
 from modules.training.epoch import Diverged, EpochOutcome, Learner, train_epoch
-from modules.training.optimizer import make_optimizer
+from modules.training.parts import evaluate, make_learner, make_network, train_batches, valid_batches
 from modules.training.plan import Plan
-from modules.training.schedule import make_schedule
 
 
 def train_fold(plan: Plan, fold: Fold, directory: FoldDirectory, sink: Sink) -> tuple[FoldResult, list[str]]:
@@ -156,60 +147,6 @@ def _restore(learner: Learner, state: Mapping[str, Any]) -> int:
 def _targets(plan: Plan, fold: Fold) -> Rows:
     assert plan.samples.targets is not None
     return plan.samples.targets[fold.valid_rows]
-
-
-def make_network(plan: Plan, fold_number: int, pretrained: bool | str) -> Network:
-    """The fold's model on its device; the head's first values are a function of (seed, fold)."""
-    seed_torch(plan.config.settings.seed, fold_number, "init")
-    network = build_network(plan.config.model, len(plan.samples.classes), plan.preprocessing.channels, plan.preprocessing.size, pretrained)
-    layout = torch.channels_last if plan.process.channels_last else torch.contiguous_format
-    network.module.to(device=plan.process.device, memory_format=layout)  # type: ignore[call-overload]
-    return network
-
-
-def make_learner(plan: Plan, network: Network, steps_per_epoch: int) -> Learner:
-    hyper = plan.config.hyper_params
-    still = freeze(network, plan.config.model.freeze)
-    return Learner(
-        module=network.module,
-        still=still,
-        objective=make_objective(hyper.loss, hyper.label_smoothing),
-        optimizer=make_optimizer(network.module, hyper),
-        scaler=torch.amp.GradScaler(plan.process.device.type, enabled=plan.process.precision == "float16"),
-        schedule=make_schedule(hyper, steps_per_epoch),
-        normalizer=Normalizer(plan.preprocessing, plan.process.device, plan.process.channels_last),
-        process=plan.process,
-    )
-
-
-def train_batches(plan: Plan, fold: Fold) -> Loader:
-    seed = plan.config.settings.seed
-    pipeline = make_train_pipeline(plan.config.augmentation, plan.preprocessing.size, plan.preprocessing.channels)
-    dataset = ImageBatches(plan.samples, plan.preprocessing, pipeline, (seed, fold.number))
-    sampler = BatchSampler(fold.train_rows, plan.config.hyper_params.batch_size, (seed, fold.number))
-    return Loader(dataset, sampler, plan.process.workers, plan.process.device.type == "cuda")
-
-
-def valid_batches(plan: Plan, fold: Fold) -> Loader:
-    seed = plan.config.settings.seed
-    dataset = ImageBatches(plan.samples, plan.preprocessing, build_pipeline(plan.preprocessing.valid, "valid"), (seed, "valid"))
-    sampler = BatchSampler(fold.valid_rows, plan.config.hyper_params.batch_size)
-    return Loader(dataset, sampler, plan.process.workers, plan.process.device.type == "cuda")
-
-
-def evaluate(plan: Plan, network: Network, batches: Loader, fold: Fold, views: str) -> Outcome:
-    """The fold's validation rows through its model."""
-    hyper = plan.config.hyper_params
-    return predict(
-        members=[network.module],
-        batches=batches.epoch(0),
-        rows=fold.valid_rows,
-        classes=len(plan.samples.classes),
-        normalizer=Normalizer(plan.preprocessing, plan.process.device, plan.process.channels_last),
-        objective=make_objective(hyper.loss, hyper.label_smoothing),
-        views=VIEWS[views],
-        process=plan.process,
-    )
 
 
 def _predict_validation(plan: Plan, fold: Fold, directory: FoldDirectory) -> None:

@@ -28,7 +28,7 @@ from modules.prediction.predictions import load_predictions
 from modules.runs.checkpoint import digest_tensors, load_checkpoint
 from modules.runs.directory import FoldDirectory
 from modules.runs.records import EpochRecord, FoldResult
-from modules.training import fold as fold_module
+from modules.training import fold as parts_module
 from modules.training.fold import train_fold
 from modules.training.plan import Plan
 from tests.making import fast
@@ -199,7 +199,7 @@ def test_torchvisions_names_are_kept_too(contest: Path) -> None:
 def uninterrupted(contest: Path) -> tuple[Plan, dict[str, Any]]:
     """Heavy augmentation and a model with dropout and BatchNorm, so that every kind of draw is in it."""
     plan = plan_for(contest, *RESUMED)
-    network = fold_module.make_network(plan, 0, False).module
+    network = parts_module.make_network(plan, 0, False).module
     kinds = {type(layer) for layer in network.modules()}
     assert {nn.Dropout, nn.BatchNorm2d} <= kinds
     directory, _ = train(plan, "whole")
@@ -249,14 +249,14 @@ def test_a_fold_stopped_between_two_files_comes_to_the_same_result(
     uninterrupted: tuple[Plan, dict[str, Any]], before: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plan, expected = uninterrupted
-    real, calls = getattr(fold_module, before), iter(range(100))
+    real, calls = getattr(parts_module, before), iter(range(100))
     at = 0 if before == "_predict_validation" else 1
 
     def stop(*arguments: Any) -> Any:
         return pull_the_plug() if next(calls) == at else real(*arguments)
 
     with monkeypatch.context() as patch:
-        patch.setattr(fold_module, before, stop)
+        patch.setattr(parts_module, before, stop)
         with pytest.raises(KeyboardInterrupt):
             train(plan, "stopped")
     assert digests(train(plan, "stopped")[0]) == expected
@@ -371,7 +371,7 @@ def test_a_loss_that_is_no_number_stops_the_fold_before_anything_is_saved_of_tha
     plan = plan_for(contest, "hyper_params.epochs=3")
     steps = -(-len(plan.folds[0].train_rows) // 8)
     with monkeypatch.context() as patch:
-        patch.setattr(fold_module, "make_objective", partial(broken_objective, at=steps + 2, calls=[]))
+        patch.setattr(parts_module, "make_objective", partial(broken_objective, at=steps + 2, calls=[]))
         with pytest.raises(DataError, match=rf"^fold 0, epoch 2: the loss is nan at step 3 of {steps}; training stopped\. ") as caught:
             train(plan, "fold0")
     assert len(caught.value.lines) == 1 and "hyper_params.learning_rate" in str(caught.value)
@@ -401,7 +401,7 @@ def test_weights_that_break_in_the_last_step_are_not_saved(contest: Path) -> Non
 @pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
 def test_a_frozen_backbone_is_the_same_in_every_epochs_checkpoint(contest: Path, optimizer: str) -> None:
     plan = plan_for(contest, "model.freeze=backbone", f"hyper_params.optimizer={optimizer}", "hyper_params.weight_decay=0.5")
-    started = {name: tensor.clone() for name, tensor in fold_module.make_network(plan, 0, False).module.state_dict().items()}
+    started = {name: tensor.clone() for name, tensor in parts_module.make_network(plan, 0, False).module.state_dict().items()}
     directory, _ = train(plan, "fold0")
     last = load_checkpoint(directory.last)["model"]
     moved = {name for name in started if not torch.equal(started[name], last[name])}

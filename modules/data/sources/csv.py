@@ -43,9 +43,9 @@ def load_test(data: Data, folder: Path, classes: tuple[str, ...]) -> Samples:
     path = folder / name
     table = read_table(path, "data", option)
     ids = column_of_ids(table, id_column(data, folder), path)
+    names = column(table, data.image_column, path, "image_column") if data.test_csv and data.image_column else ids
     root = folder / data.test_images
-    files = _files(data, table, ids, path, root) if data.test_csv else _named_by_id(data, ids, root)
-    return Samples(ids=np.array(ids), root=root, files=files, classes=classes)
+    return Samples(ids=np.array(ids), root=root, files=_named_by_id(data, names, root), classes=classes)
 
 
 def id_column(data: Data, folder: Path) -> str:
@@ -66,12 +66,6 @@ def _groups(table: pd.DataFrame, name: str | None, path: Path) -> Text | None:
     if blank:
         raise DataError(f"{path}: {len(blank)} cells of group_column '{name}' are blank, in lines {shorten(blank)}")
     return np.array(groups)
-
-
-def _files(data: Data, table: pd.DataFrame, ids: list[str], path: Path, root: Path) -> Text:
-    if data.image_column is None:
-        return _named_by_id(data, ids, root)
-    return _named_by_id(data, column(table, data.image_column, path, "image_column"), root)
 
 
 def _named_by_id(data: Data, names: list[str], root: Path) -> Text:
