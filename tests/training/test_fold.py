@@ -28,7 +28,8 @@ from modules.prediction.predictions import load_predictions
 from modules.runs.checkpoint import digest_tensors, load_checkpoint
 from modules.runs.directory import FoldDirectory
 from modules.runs.records import EpochRecord, FoldResult
-from modules.training import fold as parts_module
+from modules.training import fold as fold_module
+from modules.training import parts as parts_module
 from modules.training.fold import train_fold
 from modules.training.plan import Plan
 from tests.making import fast
@@ -249,14 +250,14 @@ def test_a_fold_stopped_between_two_files_comes_to_the_same_result(
     uninterrupted: tuple[Plan, dict[str, Any]], before: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plan, expected = uninterrupted
-    real, calls = getattr(parts_module, before), iter(range(100))
+    real, calls = getattr(fold_module, before), iter(range(100))
     at = 0 if before == "_predict_validation" else 1
 
     def stop(*arguments: Any) -> Any:
         return pull_the_plug() if next(calls) == at else real(*arguments)
 
     with monkeypatch.context() as patch:
-        patch.setattr(parts_module, before, stop)
+        patch.setattr(fold_module, before, stop)
         with pytest.raises(KeyboardInterrupt):
             train(plan, "stopped")
     assert digests(train(plan, "stopped")[0]) == expected
