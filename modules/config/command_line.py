@@ -78,8 +78,7 @@ def run_script(name: str, job: Callable[[Command], None], arguments: Sequence[st
         print(f"{where}{error.strerror}", file=sys.stderr)
         return 2
     except (KeyboardInterrupt, Stopped) as error:
-        advice = "; finished epochs are kept, python train.py --resume RUN goes on" if name == "train" else ""
-        print(f"stopped{advice}", file=sys.stderr)
+        print("stopped", file=sys.stderr)
         return error.exit_status if isinstance(error, Stopped) else 130
     finally:
         if previous is not None:

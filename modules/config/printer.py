@@ -31,6 +31,9 @@ def to_markdown() -> str:
         "",
         "Made from `modules/config/schema.py` by `python -m modules.config.printer`; change it there.",
         "",
+        "The shipped `config.ini` sets some options otherwise than their defaults, to suit the practice contest. Relative paths"
+        " start at the current folder; those under [data] start at `settings.data_path`.",
+        "",
         "Old spellings that are understood: "
         + ", ".join(f"`[{section}] {old}` for `{new}`" for (section, old), new in OLD_SPELLINGS.items())
         + ".",

@@ -55,7 +55,9 @@ class Settings:
 class Data:
     """The contest's tables and images; paths start at settings.data_path."""
 
-    source: Literal["digits", "csv"] = option("digits", "digits: the practice contest, made at first use; csv: tables of ids and labels")
+    source: Literal["digits", "csv"] = option(
+        "digits", "digits: the practice contest, made at first use; csv: tables of ids and labels", learnt=True
+    )
     task: Literal["multiclass"] = option("multiclass", "what is predicted: one class an image", learnt=True)
     train_csv: str = option("train.csv", "the table with the labels")
     train_images: str = option("train", "folder of the training images")
@@ -159,7 +161,7 @@ class Inference:
 
     run: str = option("latest", "latest (the newest complete run that is not a debug one), or a run's name or folder")
     tta: Literal["none", "hflip", "vflip", "hvflip"] = option(
-        "none", "flipped views whose predictions are averaged; out-of-fold too", learnt=True
+        "none", "flipped views whose predictions are averaged; set for training, the CV score is measured with them", learnt=True
     )
     ensemble: Literal["mean"] = option("mean", "how the folds' probabilities become one")
     batch_size: int = option(0, "0: as in training", at_least=0, at_most=MANY)

@@ -36,6 +36,8 @@ def read_image(path: Path, channels: int) -> Pixels:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow warns of odd metadata, and of sizes under the limit
             with _open(path) as image:
+                if image.format == "PNG":
+                    _check_sums(path)
                 return _convert(path, ImageOps.exif_transpose(image), channels)
     except DataError:
         raise
@@ -50,7 +52,8 @@ def check_header(path: Path) -> str | None:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            with _open(path):
+            with _open(path) as image:
+                _refuse_floats(path, image)
                 return None
     except DataError as error:
         return str(error)
@@ -81,9 +84,11 @@ def resize_image(pixels: Pixels, size: Size, resize: str) -> Pixels:
     if resize == "stretch":
         return _scale(pixels, size)
     ratios = (size.height / height, size.width / width)
-    ratio = max(ratios) if resize == "crop" else min(ratios)
-    scaled = _scale(pixels, Size(max(1, round(height * ratio)), max(1, round(width * ratio))))
-    return _crop(scaled, size) if resize == "crop" else _pad(scaled, size)
+    if resize == "crop":  # before scaling: a thin image would grow without bounds
+        ratio = max(ratios)
+        return _scale(_crop(pixels, Size(max(1, round(size.height / ratio)), max(1, round(size.width / ratio)))), size)
+    ratio = min(ratios)
+    return _pad(_scale(pixels, Size(max(1, round(height * ratio)), max(1, round(width * ratio)))), size)
 
 
 def _open(path: Path) -> Image.Image:
@@ -128,11 +133,10 @@ def _check_decoding(path: Path) -> str | None:
 
 
 def _convert(path: Path, image: Image.Image, channels: int) -> Pixels:
+    _refuse_floats(path, image)
     mode = "L" if channels == 1 else "RGB"
     if image.mode.startswith("I;16") or image.mode == "I":
         image = Image.fromarray(_from_16_bits(np.asarray(image), image.info.get("transparency")))
-    elif image.mode == "F":
-        raise DataError(f"{path}: floating point pixels have no agreed scale; save 8 or 16 bits")
     if image.mode in WITH_ALPHA or "transparency" in image.info:
         image = _over_white(image.convert("RGBA"))
     if image.mode != mode:
@@ -140,6 +144,17 @@ def _convert(path: Path, image: Image.Image, channels: int) -> Pixels:
         image = image.convert("RGB") if image.mode not in ("L", "1", "RGB") else image
         image = image.convert(mode)
     return np.array(image).reshape(image.height, image.width, channels)
+
+
+def _refuse_floats(path: Path, image: Image.Image) -> None:
+    if image.mode == "F":
+        raise DataError(f"{path}: floating point pixels have no agreed scale; save 8 or 16 bits")
+
+
+def _check_sums(path: Path) -> None:
+    """PNG is the one common format with checksums; Pillow compares those of the pixels only when it is asked to."""
+    with Image.open(path) as image:
+        image.verify()
 
 
 def _from_16_bits(values: NDArray[np.generic], transparent: int | None) -> Pixels:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -67,5 +68,9 @@ def encode_labels(labels: Sequence[str], lines: Iterable[int], where: str) -> tu
     twins = [f"'{name}'" for name in classes if name != name.strip() and name.strip() in classes]
     if twins:
         raise DataError(f"{where}: {shorten(twins)} differ from other labels by white space alone")
+    if len({unicodedata.normalize("NFC", name) for name in classes}) < len(classes):
+        raise DataError(f"{where}: some labels differ from others by the way that accents are encoded alone (Unicode NFC and NFD)")
+    if any("\r" in name for name in classes):
+        raise DataError(f"{where}: a label holds a carriage return")
     position = {name: index for index, name in enumerate(classes)}
     return classes, np.array([position[label] for label in labels], dtype=np.int64)

@@ -11,7 +11,7 @@ from sklearn.model_selection import GroupKFold, KFold, StratifiedGroupKFold, Str
 
 from modules.config.errors import DataError, OptionError, shorten
 from modules.config.schema import Split
-from modules.data.samples import Rows, Samples
+from modules.data.samples import Rows, Samples, Text
 
 GROUPED = ("group", "stratified_group")
 SPLITTERS = {"kfold": KFold, "stratified": StratifiedKFold, "group": GroupKFold, "stratified_group": StratifiedGroupKFold}
@@ -58,12 +58,22 @@ def check_folds(samples: Samples, folds: Sequence[Fold], method: str) -> None:
         missing = sorted(set(range(len(samples.classes))) - set(samples.targets[fold.train_rows].tolist()))
         if missing:
             names = shorten(samples.classes[index] for index in missing)
-            raise DataError(
-                f"fold {fold.number} would train without any sample of class {names}; use fewer folds or split.method = stratified"
-            )
+            advice = "use fewer folds" if method in GROUPED else "use fewer folds, or split.method = stratified"
+            raise DataError(f"fold {fold.number} would train without any sample of class {names}; {advice}")
         if method in GROUPED and samples.groups is not None:
             shared = set(samples.groups[fold.train_rows]) & set(samples.groups[fold.valid_rows])
             assert not shared, f"groups in two folds: {shorten(shared)}"
+
+
+def divided(keys: Text, numbers: Rows) -> list[str]:
+    """The keys (groups, files) whose samples several folds validate: they are trained on and validated at once.
+
+    keys: (N,), numbers: (N,), of each sample.
+    """
+    found: dict[str, set[int]] = {}
+    for key, number in zip(keys.tolist(), numbers.tolist(), strict=True):
+        found.setdefault(key, set()).add(number)
+    return sorted(key for key, folds in found.items() if len(folds) > 1)
 
 
 def fold_numbers(samples: Samples, folds: Sequence[Fold]) -> Rows:

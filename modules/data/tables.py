@@ -25,7 +25,7 @@ def read_table(path: Path, section: str, option: str, may_be_empty: bool = False
         raise OptionError(section, option, f"{path}: no such file; {found}{hint(path.name, others)}")
     try:
         with open(path, newline="", encoding="utf-8-sig") as file:
-            table = _parse(file, separator(path))
+            table = parse_table(file, separator(path))
     except UnicodeDecodeError as error:
         raise DataError(f"{path}: expected UTF-8 text, got byte 0x{error.object[error.start]:02x}; save the table as UTF-8") from None
     except (csv.Error, ValueError) as error:
@@ -35,7 +35,8 @@ def read_table(path: Path, section: str, option: str, may_be_empty: bool = False
     return table
 
 
-def _parse(file: TextIO, separates: str) -> pd.DataFrame:
+def parse_table(file: TextIO, separates: str) -> pd.DataFrame:
+    """The table in an open file. Raises ValueError or csv.Error for what is not one."""
     records = csv.reader(file, delimiter=separates, strict=True)
     header = next(records, None)
     if not header:

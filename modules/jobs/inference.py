@@ -108,10 +108,11 @@ def load_test_set(config: Config, run: TrainedRun) -> TestSet:
         path = config.inference.answers
         return read_answers(Path(path), column, config.data.label_columns[0], samples.ids, run.classes) if path else None
 
-    template, known, _ = gather(
+    template, known, *_ = gather(
         lambda: read_template(folder / config.data.sample_submission, column, samples.ids, run.classes, run.metric),
         answers,
         lambda: refuse_bad_images(samples),
+        lambda: Path(config.inference.submission_path).mkdir(parents=True, exist_ok=True),
     )
     return TestSet(samples, template, known)
 
@@ -120,6 +121,8 @@ def predict_test(config: Config, run: TrainedRun, test: Samples, quiet: bool) ->
     """The ensemble's predictions: every fold's model fed from one pass over the images."""
     process, remarks = start_process(config.settings, config.compute)
     say(*remarks)
+    if config.inference.tta != run.result["tta"]:
+        say(f"the CV score was measured with tta {run.result['tta']}; to have it with {config.inference.tta}, set that when training")
     members = [_restore_member(run, checkpoint, process) for checkpoint in run.checkpoints]
     pipeline = build_pipeline(run.preprocessing.valid, "valid")
     dataset = ImageBatches(test, run.preprocessing, pipeline, (run.config.settings.seed, "valid"))
@@ -169,10 +172,9 @@ def _refuse_contradictions(config: Config, own: Config, directory: RunDirectory)
     for section, option in CARRIED:
         trained, said = (getattr(getattr(each, section), option) for each in (own, config))
         if (section, option) in config.origins and trained != said:
-            values = (
-                f"{format_value(said).strip() or 'blank'}, but {directory.name} was trained with {format_value(trained).strip() or 'blank'}"
-            )
-            lines.append(f"{config.locate(section, option)}: {values}; leave it out, or predict with {directory.config}")
+            now, then = format_value(said).strip() or "blank", format_value(trained).strip() or "blank"
+            advice = f"leave it out, or: python inference.py {directory.config} inference.run={directory.name}"
+            lines.append(f"{config.locate(section, option)}: {now}, but {directory.name} was trained with {then}; {advice}")
     if lines:
         raise ConfigError(*lines)
 

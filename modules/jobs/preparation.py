@@ -16,7 +16,7 @@ from modules.data.pixels import check_headers, check_pixels
 from modules.data.preprocessing import make_preprocessing
 from modules.data.samples import Rows, Samples
 from modules.data.sources import contest_folder, load_test, load_train
-from modules.data.splits import Fold, fold_numbers, folds_from_numbers, make_folds
+from modules.data.splits import Fold, divided, fold_numbers, folds_from_numbers, make_folds
 from modules.data.tables import column, column_of_ids, read_table
 from modules.data.transforms import build_pipeline, check_pipeline, make_train_pipeline
 from modules.models.build import build_network, check_name, normalisation
@@ -44,7 +44,7 @@ def prepare(config: Config, run: RunDirectory | None = None) -> Plan:
         lambda: start_process(config.settings, config.compute),
         lambda: load_train(config.data, contest_folder(config.data, config.settings.data_path)),
         lambda: _check_network(config, pretrained if run is None else False),
-        lambda: check_optimizer(config.hyper_params.optimizer),
+        lambda: check_optimizer(config.hyper_params),
         lambda: _check_pipelines(config),
     )
     say(*remarks)
@@ -56,6 +56,7 @@ def prepare(config: Config, run: RunDirectory | None = None) -> Plan:
     else:
         samples, folds, run_id = _as_they_were(samples, run)
     numbers = fold_numbers(samples, folds)
+    say(*_leaks(samples, numbers))
     if config.settings.debug:
         folds = tuple(_shortened(fold, config.hyper_params.batch_size * DEBUG_BATCHES) for fold in folds[:DEBUG_FOLDS])
     mean, std = normalisation(config.model, pretrained)
@@ -71,12 +72,14 @@ def resolve_pretrained(config: Config) -> bool | str:
 
 
 def describe_samples(samples: Samples) -> str:
-    """A digest over ids, files and labels: a resumed run must find what it started with."""
+    """A digest over ids, files, their sizes, and labels: a resumed run must find what it started with."""
     assert samples.targets is not None
-    lines = (
-        f"{name}\t{file}\t{samples.classes[target]}" for name, file, target in zip(samples.ids, samples.files, samples.targets, strict=True)
-    )
-    return sha256("\n".join(lines).encode()).hexdigest()
+    total = sha256()
+    for row, target in enumerate(samples.targets):
+        path = samples.path(row)
+        size = path.stat().st_size if path.is_file() else -1
+        total.update(f"{samples.ids[row]}\t{samples.files[row]}\t{size}\t{samples.classes[target]}\n".encode())
+    return total.hexdigest()
 
 
 def check_test_images(config: Config, plan: Plan) -> int:
@@ -118,6 +121,8 @@ def _spread(rows: Rows, count: int) -> Rows:
 def _computed_as_before(config: Config, run: RunDirectory) -> Config:
     """What was `auto` when the run began, and its number of threads, as they were chosen then."""
     chosen = run.read_environment()
+    if config.compute.threads not in (0, chosen["threads"]):
+        say(f"warning: the run was begun with {chosen['threads']} threads; with {config.compute.threads} it goes on a little differently")
     settings = replace(config.settings, precision=chosen["precision"], channels_last=chosen["channels_last"])
     return replace(config, settings=settings, compute=replace(config.compute, threads=config.compute.threads or chosen["threads"]))
 
@@ -126,6 +131,17 @@ def _check_network(config: Config, pretrained: bool | str) -> None:
     """Builds the model once, for two classes: its name, weights, image size and frozen parts are then known to be good."""
     check_name(config.model)
     freeze(build_network(config.model, 2, config.data.channels, config.data.image_size, pretrained), config.model.freeze)
+
+
+def _leaks(samples: Samples, numbers: Rows) -> list[str]:
+    """Warnings of what several folds share; scores are too good then."""
+    keys = {"images": samples.files} | ({} if samples.groups is None else {"groups": samples.groups})
+    shared = {name: divided(values, numbers) for name, values in keys.items()}
+    return [
+        f"warning: {len(found)} {name} are in several folds, so that scores are too good: {shorten(found)}; see [split] method"
+        for name, found in shared.items()
+        if found
+    ]
 
 
 def _check_pipelines(config: Config) -> None:
@@ -156,6 +172,9 @@ def _without_bad_images(samples: Samples) -> Samples:
 
 def _as_they_were(samples: Samples, run: RunDirectory) -> tuple[Samples, tuple[Fold, ...], str]:
     """The samples and folds that `run` started with. Raises DataError where the tables have changed since."""
+    environment = run.read_environment()
+    if not run.folds.is_file() or sha256(run.folds.read_bytes()).hexdigest() != environment["folds"]:
+        raise DataError(f"{run.folds}: missing, or changed since this run started; start a new run")
     table = read_table(run.folds, "settings", "log_path")
     ids = column_of_ids(table, "id", run.folds)
     row_of = {str(name): row for row, name in enumerate(samples.ids)}
@@ -163,9 +182,8 @@ def _as_they_were(samples: Samples, run: RunDirectory) -> tuple[Samples, tuple[F
     if missing:
         raise DataError(f"{run.folds}: {len(missing)} samples are not in the training table any more: {shorten(missing)}")
     kept = samples.take(np.array([row_of[name] for name in ids], dtype=np.int64))
-    environment = run.read_environment()
+    refuse_bad_images(kept)
     if describe_samples(kept) != environment["samples"]:
         raise DataError(f"{run.path}: ids, images or labels in the training table have changed since this run started; start a new run")
-    refuse_bad_images(kept)
     numbers = np.array([int(number) for number in column(table, "fold", run.folds, "id_column")], dtype=np.int64)
     return kept, folds_from_numbers(numbers), str(environment["run_id"])

@@ -6,12 +6,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
+from hashlib import sha256
 
 import pandas as pd
 
 from modules.compute.process import describe_environment
 from modules.compute.storage import write_json, write_text
-from modules.config.command_line import Command
+from modules.config.command_line import Command, Stopped
 from modules.config.errors import ConfigError
 from modules.config.printer import to_ini
 from modules.config.reader import read_config
@@ -33,7 +34,8 @@ def open_run(command: Command) -> Iterator[tuple[RunDirectory, Plan]]:
         run = create_run(plan.config.settings.log_path, plan.config.settings.run_name, plan.config.model.name)
         with run.lock():
             _write_beginning(run, plan)
-            yield run, plan
+            with _saying_how_to_go_on(run):
+                yield run, plan
         return
     run = find_run(command.config.settings.log_path, command.resume)
     with run.lock():
@@ -44,7 +46,17 @@ def open_run(command: Command) -> Iterator[tuple[RunDirectory, Plan]]:
         plan = prepare(config, run)
         run.result.unlink(missing_ok=True)  # epochs grew: until the new ones are done, the run is not complete
         write_text(run.config, to_ini(config, help=False))
-        yield run, plan
+        with _saying_how_to_go_on(run):
+            yield run, plan
+
+
+@contextmanager
+def _saying_how_to_go_on(run: RunDirectory) -> Iterator[None]:
+    try:
+        yield
+    except (KeyboardInterrupt, Stopped):
+        say(f"finished epochs are kept: python train.py --resume {run.name} goes on")
+        raise
 
 
 def plan_only(command: Command) -> Plan:
@@ -80,7 +92,7 @@ def resumed_config(run: RunDirectory, command: Command) -> Config:
             before, now = (getattr(getattr(config, section), option.name) for config in (own, named))
             if not option.learnt or before == now:
                 continue
-            if (section, option.name) == MAY_GROW and now > before:
+            if (section, option.name) == MAY_GROW and now > before and not own.settings.debug:
                 continue
             was, wanted = format_value(before).strip() or "blank", format_value(now).strip() or "blank"
             differences.append(
@@ -94,14 +106,16 @@ def resumed_config(run: RunDirectory, command: Command) -> Config:
 
 def _write_beginning(run: RunDirectory, plan: Plan) -> None:
     """environment.json, folds.csv and, last, config.ini: a folder without it is no run."""
+    folds = to_csv(pd.DataFrame({"id": plan.samples.ids, "fold": plan.fold_numbers}))
     environment = {
         "run_id": plan.run_id,
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
         "samples": describe_samples(plan.samples),
+        "folds": sha256(folds.encode()).hexdigest(),
         **describe_environment(plan.process),
     }
     write_json(run.environment, environment)
-    write_text(run.folds, to_csv(pd.DataFrame({"id": plan.samples.ids, "fold": plan.fold_numbers})))
+    write_text(run.folds, folds)
     write_text(run.config, to_ini(plan.config, help=False))
 
 

@@ -16,7 +16,7 @@ from filelock import FileLock
 from modules.compute.storage import write_json, write_text
 from modules.config.errors import DataError, shorten
 from modules.data.samples import Rows, Text
-from modules.data.tables import column_of_ids, read_table, separator
+from modules.data.tables import column_of_ids, parse_table, read_table, separator
 from modules.prediction.metrics import Metric
 from modules.prediction.predictions import Predictions, check_probabilities
 
@@ -148,7 +148,7 @@ def _read_ledger(path: Path) -> pd.DataFrame:
 
 def _free_name(folder: Path, name: str) -> Path:
     path, number = folder / f"{name}.csv", 1
-    while path.exists() or path.with_suffix(".json").exists():
+    while path.exists() or path.with_suffix(".json").exists() or path.name == LEDGER:
         number += 1
         path = folder / f"{name}-{number}.csv"
     return path
@@ -156,7 +156,7 @@ def _free_name(folder: Path, name: str) -> Path:
 
 def _check_written(text: str, table: pd.DataFrame, separates: str) -> None:
     """The text read back must be the table: as many rows, the same header, no blank cell."""
-    back = pd.read_csv(io.StringIO(text), sep=separates, dtype=str, keep_default_na=False)
+    back = parse_table(io.StringIO(text), separates)
     assert list(back.columns) == [str(name) for name in table.columns] and len(back) == len(table)
     blank = [str(name) for name in back.columns if (back[name] == "").any()]
     if blank:

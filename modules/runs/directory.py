@@ -15,6 +15,11 @@ from filelock import FileLock, Timeout
 
 from modules.config.errors import DataError, OptionError, hint, shorten
 
+RESULT_KEYS = (
+    "metric", "folds", "mean", "std", "oof", "coverage", "fold_numbers", "best_epochs", "classes", "tta", "debug", "run_id", "ended",
+)  # fmt: skip
+ENVIRONMENT_KEYS = ("run_id", "samples", "folds", "precision", "channels_last", "threads")
+
 
 @dataclass(frozen=True)
 class FoldDirectory:
@@ -83,10 +88,11 @@ class RunDirectory:
         """result.json. Raises DataError where the run has not come to its end, or the file is damaged."""
         if not self.is_complete():
             raise DataError(f"{self.path}: the run is not finished; python train.py --resume {self.name} goes on with it")
-        return _read_json(self.result)
+        return _read_json(self.result, RESULT_KEYS)
 
     def read_environment(self) -> dict[str, Any]:
-        return _read_json(self.environment)
+        """environment.json. Raises DataError where it is damaged."""
+        return _read_json(self.environment, ENVIRONMENT_KEYS)
 
     @contextmanager
     def lock(self) -> Iterator[None]:
@@ -115,7 +121,9 @@ def create_run(log_path: str, name: str | None, model_name: str) -> RunDirectory
         try:
             (root / name).mkdir()
         except FileExistsError:
-            raise OptionError("settings", "run_name", f"{root / name} exists; choose another, or python train.py --resume {name}") from None
+            is_run = (root / name / "config.ini").is_file()
+            advice = f"choose another, or python train.py --resume {name}" if is_run else "it holds no run: remove it, or choose another"
+            raise OptionError("settings", "run_name", f"{root / name} exists; {advice}") from None
         return RunDirectory(root / name)
     stem = f"{datetime.now():%Y%m%d-%H%M%S}-{re.sub(r'[^A-Za-z0-9_.-]', '_', model_name)}"
     for suffix in ("", *(f"-{number}" for number in range(2, 100))):
@@ -131,7 +139,7 @@ def find_run(log_path: str, name: str) -> RunDirectory:
     """The run of that name in `log_path`, or in that folder. Raises DataError with the names there are."""
     for path in (Path(log_path) / name, Path(name)):
         if (path / "config.ini").is_file():
-            return RunDirectory(path)
+            return RunDirectory(path if path.name else path.resolve())
     names = [run.name for run in list_runs(log_path)]
     found = f"{log_path} has {shorten(reversed(names))}" if names else f"{log_path} has no run"
     raise DataError(f"no run '{name}'{hint(name, names)}; {found}")
@@ -145,7 +153,10 @@ def latest_run(log_path: str, debug: bool) -> RunDirectory:
     ended = []
     for run in list_runs(log_path):
         if run.is_complete():
-            result = run.read_result()
+            try:
+                result = _read_json(run.result, ("ended", "debug"))
+            except DataError:
+                continue  # one damaged run is no reason to find none
             if debug or not result["debug"]:
                 ended.append((result["ended"], run.name, run))
     if not ended:
@@ -158,9 +169,12 @@ def list_runs(log_path: str) -> list[RunDirectory]:
     return [RunDirectory(file.parent) for file in sorted(Path(log_path).glob("*/config.ini"))]
 
 
-def _read_json(path: Path) -> dict[str, Any]:
+def _read_json(path: Path, keys: tuple[str, ...]) -> dict[str, Any]:
     try:
-        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        return content
+        content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise DataError(f"{path}: cannot be read: {error}") from None
+    missing = [key for key in keys if not isinstance(content, dict) or key not in content]
+    if missing:
+        raise DataError(f"{path}: damaged: it has no {shorten(missing)}")
+    return dict(content)

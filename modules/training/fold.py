@@ -11,8 +11,10 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
+import numpy as np
+
 from modules.compute.seeding import seed_torch
-from modules.config.errors import DataError
+from modules.config.errors import DataError, OptionError
 from modules.data.loaders import Loader
 from modules.data.samples import Rows
 from modules.data.splits import Fold
@@ -41,9 +43,11 @@ def train_fold(plan: Plan, fold: Fold, directory: FoldDirectory, sink: Sink) -> 
     if not _is_over(plan, progress, records):
         directory.predictions.unlink(missing_ok=True)
         progress, records = _train(plan, fold, directory, sink, state, progress, records)
+    if not directory.best.is_file():
+        raise DataError(f"{directory.best}: missing; remove {directory.path} to train this fold again")
     if not directory.predictions.exists():
         _predict_validation(plan, fold, directory)
-    predictions = load_predictions(directory.predictions)
+    predictions = _own_predictions(plan, fold, directory)
     metric = find_metric(plan.config.hyper_params.metric)
     score = metric.score(_targets(plan, fold), predictions.probabilities)
     result = FoldResult(fold.number, score, progress.best_epoch, len(records))
@@ -97,6 +101,12 @@ def _train_epoch(plan: Plan, fold: Fold, learner: Learner, batches: Loader, epoc
     seed_torch(plan.config.settings.seed, fold.number, epoch)
     try:
         return train_epoch(learner, batches.epoch(epoch), step, sink)
+    except ValueError as error:
+        if "more than 1 value per channel" not in str(error):
+            raise
+        size = f"{plan.preprocessing.size.height} x {plan.preprocessing.size.width}"
+        message = f"BatchNorm cannot train on batches of one image of {size} here; use 2 or more, or a larger image_size"
+        raise OptionError("hyper_params", "batch_size", message) from None
     except Diverged as error:
         advice = "finished epochs are kept; try a lower hyper_params.learning_rate, or settings.precision=float32"
         raise DataError(f"fold {fold.number}, epoch {epoch}: {error}; training stopped. {advice}") from None
@@ -156,6 +166,21 @@ def _predict_validation(plan: Plan, fold: Fold, directory: FoldDirectory) -> Non
     outcome = evaluate(plan, network, valid_batches(plan, fold), fold, plan.config.inference.tta)
     predictions = _as_predictions(plan, fold, outcome)
     save_predictions(directory.predictions, predictions, _targets(plan, fold))
+
+
+def _own_predictions(plan: Plan, fold: Fold, directory: FoldDirectory) -> Predictions:
+    """predictions.csv, made again where it is damaged or not of the rows that this fold validates."""
+    for again in (False, True):
+        try:
+            predictions = load_predictions(directory.predictions)
+            same_ids = np.array_equal(predictions.ids, plan.samples.ids[fold.valid_rows])
+            if same_ids and predictions.classes == plan.samples.classes:
+                return predictions
+        except DataError:
+            if again:
+                raise
+        _predict_validation(plan, fold, directory)
+    raise DataError(f"{directory.predictions}: its rows are not those that fold {fold.number} validates")
 
 
 def _as_predictions(plan: Plan, fold: Fold, outcome: Outcome) -> Predictions:

@@ -9,13 +9,19 @@ from torch import nn
 from modules.config.errors import OptionError, nearest
 from modules.config.schema import HyperParams
 
+SECOND_ORDER = ("adahessian",)  # wants gradients of gradients, which a step here does not compute
 
-def check_optimizer(name: str) -> None:
-    """Raises OptionError with the nearest names where timm has no such optimiser."""
+
+def check_optimizer(hyper: HyperParams) -> None:
+    """Raises OptionError where timm has no such optimiser, with the nearest names, or where it cannot be made here."""
+    name = hyper.optimizer
     names = timm.optim.list_optimizers()
     if name.lower() not in names:
         close = nearest(name, names, 3)
         raise OptionError("hyper_params", "optimizer", f"timm has no optimiser '{name}'; the nearest are {', '.join(close or names[:3])}")
+    if name.lower() in SECOND_ORDER:
+        raise OptionError("hyper_params", "optimizer", f"{name} needs second derivatives, which are not computed here")
+    make_optimizer(nn.Linear(2, 2), hyper)
 
 
 def make_optimizer(module: nn.Module, hyper: HyperParams) -> torch.optim.Optimizer:

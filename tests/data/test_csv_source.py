@@ -132,7 +132,7 @@ def test_a_training_table_without_the_templates_id_column_is_told_the_columns() 
 
 def test_without_id_column_and_template_the_column_must_be_named() -> None:
     Path("train.csv").write_text("id,label\n1,a\n2,b\n", encoding="utf-8")
-    message = r"blank, and there is no sample_submission\.csv to take its first column from; name the column$"
+    message = r"sample_submission\.csv: no such file; it names the id column too, unless \[data\] id_column does$"
     with pytest.raises(OptionError, match=message):
         csv.load_train(Data(source="csv"), HERE)
     assert len(csv.load_train(Data(source="csv", id_column="id"), HERE)) == 2

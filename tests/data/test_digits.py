@@ -148,3 +148,9 @@ def test_the_csv_source_reads_the_contest(written: Path) -> None:
     assert all(target[int(Path(name).stem)] == label for name, label in zip(train.files, train.targets, strict=True))
     assert all(test.path(row).is_file() for row in range(len(test)))
     assert csv.id_column(data, written) == "id"
+
+
+def test_the_current_folder_is_no_place_for_the_contest() -> None:
+    with pytest.raises(OptionError, match="the current folder; name one of its own"):
+        digits.write_contest(Path("."))
+    assert not list(Path().iterdir())

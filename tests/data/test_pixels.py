@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from modules.config.errors import DataError
-from modules.data.pixels import MAX_PIXELS, check_header, check_headers, check_pixels, read_image
+from modules.config.values import Size
+from modules.data.pixels import MAX_PIXELS, check_header, check_headers, check_pixels, read_image, resize_image
 
 Array = NDArray[Any]
 
@@ -372,3 +373,19 @@ def test_any_damage_gives_pixels_or_one_line_that_names_the_file(kind: str) -> N
         else:
             assert found.ndim == 3 and found.shape[2] == 3 and found.dtype == np.uint8
     assert refusals > 0
+
+
+def test_a_png_whose_end_was_never_written_is_refused() -> None:
+    """As a preallocated download leaves it: the right length, zeros from somewhere on."""
+    pixels = np.random.default_rng(0).integers(0, 256, (90, 90, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save("a.png")
+    whole = Path("a.png").read_bytes()
+    for share in (0.3, 0.6, 0.9):
+        cut = int(len(whole) * share)
+        Path("a.png").write_bytes(whole[:cut] + bytes(len(whole) - cut))
+        refused(Path("a.png"))
+
+
+def test_a_thin_image_is_cropped_without_growing_first() -> None:
+    pixels = np.arange(60000, dtype=np.uint32).astype(np.uint8).reshape(60000, 1, 1)
+    assert resize_image(pixels, Size(224, 224), "crop").shape == (224, 224, 1)

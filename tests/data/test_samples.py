@@ -66,3 +66,8 @@ def test_taken_rows_keep_what_belongs_together() -> None:
     assert (taken.targets.tolist(), taken.groups.tolist(), taken.path(0), len(taken)) == ([0, 0], ["p", "p"], Path("root/c.png"), 2)
     bare = Samples(names, Path("root"), names, ("x", "y")).take(np.array([1]))
     assert bare.targets is None and bare.groups is None and bare.ids.tolist() == ["b"]
+
+
+def test_labels_that_differ_by_the_encoding_of_accents_alone_are_refused() -> None:
+    with pytest.raises(DataError, match="accents are encoded"):
+        encode_labels(["caf\u00e9", "cafe\u0301", "tea"], range(2, 5), "t")

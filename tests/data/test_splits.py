@@ -143,9 +143,7 @@ def test_a_group_method_wants_a_group_column(method: str) -> None:
 
 def test_a_class_that_only_one_group_has_cannot_be_validated_without_being_trained() -> None:
     samples = samples_of([0] * 8 + [1] * 8 + [2] * 4, [*"abcdefgh", *"abcdefgh", *"zzzz"])
-    with pytest.raises(
-        DataError, match=r"^fold \d would train without any sample of class class2; use fewer folds or split\.method = stratified$"
-    ):
+    with pytest.raises(DataError, match=r"^fold \d would train without any sample of class class2; use fewer folds$"):
         make_folds(samples, Split(method="stratified_group", folds=4), 0)
 
 

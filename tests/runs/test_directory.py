@@ -50,6 +50,9 @@ def test_a_run_without_a_name_is_called_by_date_time_and_model(monkeypatch: pyte
 def test_a_taken_name_is_refused_and_the_folder_left_alone() -> None:
     create_run("runs", "mine", "resnet18")
     Path("runs/mine/note").write_text("keep")
+    with pytest.raises(OptionError, match=r"runs/mine exists; it holds no run: remove it, or choose another$"):
+        create_run("runs", "mine", "resnet18")
+    Path("runs/mine/config.ini").write_text("")
     with pytest.raises(OptionError, match=r"^\[settings\] run_name: runs/mine exists; choose another, or python train\.py --resume mine$"):
         create_run("runs", "mine", "resnet18")
     assert Path("runs/mine/note").read_text() == "keep"

@@ -259,13 +259,13 @@ def test_inference_never_skips_an_image(copied: tuple[Path, list[str]], capsys: 
     lines = refusal(run_inference, [*arguments, "data.bad_images=skip"], capsys)
     assert len(lines) == 1
     assert lines[0].startswith(f"{truncated}: damaged:")
-    assert not Path("submissions").exists()
+    assert not list(Path("submissions").glob("*"))
 
 
 def test_inference_refuses_what_contradicts_the_run(trained: tuple[Path, list[str]], capsys: pytest.CaptureFixture[str]) -> None:
     root, arguments = trained
     lines = refusal(run_inference, [*arguments, "data.image_size=40", "data.mean=0.3", "model.name=test_vit"], capsys)
-    end = f"leave it out, or predict with {root}/runs/done/config.ini"
+    end = f"leave it out, or: python inference.py {root}/runs/done/config.ini inference.run=done"
     assert lines == [
         f"override data.image_size: 40, but done was trained with 32; {end}",
         f"override data.mean: 0.3, but done was trained with auto; {end}",
@@ -309,6 +309,88 @@ def test_a_name_that_is_taken_is_refused(copied: tuple[Path, list[str]], capsys:
     lines = refusal(run_train, [*arguments, "settings.run_name=done"], capsys)
     assert lines == [f"override settings.run_name: {root}/runs/done exists; choose another, or python train.py --resume done"]
     assert digests(root / "runs/done") == before
+
+
+def test_groups_and_images_in_several_folds_are_told(contest: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    more = ["data.group_column=person", "split.method=kfold", "settings.debug=true", "data.image_column=image"]
+    table = read(contest / "train.csv")
+    table.assign(image=["train_000", *table["id"][1:-1], "train_000"]).to_csv(contest / "train.csv", index=False)
+    assert run_train(*_named(contest, *more), "--quiet") == 0
+    err = capsys.readouterr().err
+    assert "groups are in several folds, so that scores are too good: p0" in err
+    assert "warning: 1 images are in several folds, so that scores are too good: train_000.png" in err
+
+
+def test_a_run_may_be_called_as_the_ledger_is(copied: tuple[Path, list[str]]) -> None:
+    root, arguments = copied
+    (root / "runs/done").rename(root / "runs/ledger")
+    assert run_inference(*arguments) == 0
+    assert read(Path("submissions/ledger.csv"))["file"].tolist() == ["ledger-2.csv"]
+    assert len(read(Path("submissions/ledger-2.csv"))) == 12
+
+
+def test_a_submission_folder_that_cannot_be_is_told_before_predicting(
+    trained: tuple[Path, list[str]], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("taken").write_text("a file")
+    monkeypatch.setattr("modules.jobs.inference.predict", lambda *arguments: pytest.fail("predicted"))
+    assert refusal(run_inference, [*trained[1], "inference.submission_path=taken"], capsys) == ["taken: File exists"]
+
+
+def test_a_template_with_a_blank_header_is_filled(copied: tuple[Path, list[str]]) -> None:
+    root, arguments = copied
+    for name in ("train.csv", "test.csv", "sample_submission.csv"):
+        path = root / "contest" / name
+        path.write_text(path.read_text().replace("id,", ",", 1).replace("id\n", '""\n', 1))
+    assert run_inference(*arguments) == 0
+    assert Path("submissions/done.csv").read_text().splitlines()[0] in (",label", '"",label')
+
+
+def test_a_tta_that_the_cv_score_does_not_know_is_told(trained: tuple[Path, list[str]], capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_inference(*trained[1], "inference.tta=hflip") == 0
+    assert "the CV score was measured with tta none; to have it with hflip, set that when training" in capsys.readouterr().err
+
+
+def test_a_damaged_run_is_one_line_and_hides_no_other(copied: tuple[Path, list[str]], capsys: pytest.CaptureFixture[str]) -> None:
+    root, arguments = copied
+    shutil.copytree(root / "runs/done", root / "runs/broken")
+    for content in ("{}", "[]", "nonsense"):
+        (root / "runs/broken/result.json").write_text(content)
+        assert run_inference(*arguments) == 0
+        assert len(refusal(run_inference, [*arguments, "inference.run=broken"], capsys)) == 1
+    (root / "runs/broken/result.json").unlink()
+    kept = (root / "runs/broken/folds.csv").read_bytes()
+    (root / "runs/broken/folds.csv").write_bytes(
+        kept.replace(b"train_000,0", b"train_000,1").replace(b"train_000,1", b"train_000,0", 1)[:-1]
+    )
+    lines = refusal(run_train, [*arguments, "--resume", "broken"], capsys)
+    assert lines == [f"{root}/runs/broken/folds.csv: missing, or changed since this run started; start a new run"]
+    (root / "runs/broken/environment.json").write_text("{}")
+    assert "damaged: it has no run_id" in refusal(run_train, [*arguments, "--resume", "broken"], capsys)[0]
+
+
+def test_predictions_of_a_fold_that_were_damaged_are_made_again(copied: tuple[Path, list[str]], trained: tuple[Path, list[str]]) -> None:
+    root, arguments = copied
+    (root / "runs/done/result.json").unlink()
+    path = root / "runs/done/fold0/predictions.csv"
+    path.write_text("".join(path.read_text().splitlines(keepends=True)[:4]))
+    assert run_train(*arguments, "--resume", "done", "--quiet") == 0
+    assert digests(root / "runs/done") == digests(trained[0] / "runs/done")
+
+
+def test_other_images_under_the_same_names_are_refused(copied: tuple[Path, list[str]], capsys: pytest.CaptureFixture[str]) -> None:
+    root, arguments = copied
+    shutil.copy(root / "contest/train/train_001.png", root / "contest/train/train_000.png")
+    lines = refusal(run_train, [*arguments, "--resume", "done", "hyper_params.epochs=5"], capsys)
+    assert "ids, images or labels in the training table have changed" in lines[-1]
+
+
+def test_batches_of_one_that_batchnorm_cannot_take_are_one_line(contest: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    lines = refusal(run_train, _named(contest, "hyper_params.batch_size=1", "model.name=resnet18"), capsys)
+    assert lines == [
+        "override hyper_params.batch_size: BatchNorm cannot train on batches of one image of 32 x 32 here;"
+        " use 2 or more, or a larger image_size"
+    ]
 
 
 def _named(contest: Path, *more: str) -> list[str]:

@@ -86,7 +86,7 @@ def test_a_signal_keeps_the_last_epoch(
     with monkeypatch.context() as patched:
         patched.setattr(Silence, "step", _at(1, 3, lambda: os.kill(os.getpid(), number), patched))
         assert run_train(*arguments, f"settings.run_name={name}", "--quiet") == status
-    assert "finished epochs are kept" in capsys.readouterr().err
+    assert f"finished epochs are kept: python train.py --resume {name} goes on\nstopped\n" in capsys.readouterr().err
     assert [len(history(root / "runs" / name, fold)) for fold in (0, 1)] == [3, 2]
     assert run_train("--resume", str(root / "runs" / name), "--quiet") == 0
     assert digests(root / "runs" / name) == digests(root / "runs/whole")

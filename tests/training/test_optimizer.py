@@ -41,7 +41,7 @@ def test_sgd_is_nesterovs_and_momentum_the_plain_one(name: str, nesterov: bool) 
 def test_the_optimiser_is_the_one_that_timms_registry_has(name: str) -> None:
     expected = timm.optim.get_optimizer_class(name, bind_defaults=False)
     assert type(make_optimizer(model(), HyperParams(optimizer=name))) is expected
-    check_optimizer(name)
+    check_optimizer(HyperParams(optimizer=name))
 
 
 @pytest.mark.parametrize("name", ["test_resnet", "test_vit"])
@@ -70,7 +70,7 @@ def test_only_what_trains_is_in_the_optimiser(weight_decay: float) -> None:
 @pytest.mark.parametrize(("name", "nearest"), [("adamm", "adam"), ("SGDD", "sgd"), ("lamp", "lamb")])
 def test_an_unknown_optimiser_is_told_with_the_nearest_names(name: str, nearest: str) -> None:
     with pytest.raises(OptionError, match=rf"^\[hyper_params\] optimizer: timm has no optimiser '{name}'; the nearest are ") as caught:
-        check_optimizer(name)
+        check_optimizer(HyperParams(optimizer=name))
     suggested = str(caught.value).rpartition("the nearest are ")[2].split(", ")
     assert nearest in suggested and set(suggested) <= set(timm.optim.list_optimizers())
 
@@ -99,3 +99,9 @@ def test_the_first_rate_survives_a_checkpoint() -> None:
     second.load_state_dict(first.state_dict())
     set_learning_rate(second, 0.5)
     assert {group["lr"] for group in second.param_groups} == {0.2}
+
+
+@pytest.mark.parametrize("name", ["adahessian", "fusedadam"])
+def test_an_optimiser_that_cannot_be_made_here_is_told_before_training(name: str) -> None:
+    with pytest.raises(OptionError, match=name):
+        check_optimizer(HyperParams(optimizer=name))

@@ -27,14 +27,8 @@ def load_train(data: Data, folder: Path) -> Samples:
         lambda: _groups(table, data.group_column, path),
         lambda: column(table, data.image_column, path, "image_column") if data.image_column else None,
     )
-    return Samples(
-        ids=np.array(ids),
-        root=root,
-        files=_named_by_id(data, names or ids, root),
-        classes=classes,
-        targets=targets,
-        groups=groups,
-    )
+    files = _named_by_id(data, names or ids, root)
+    return Samples(ids=np.array(ids), root=root, files=files, classes=classes, targets=targets, groups=groups)
 
 
 def load_test(data: Data, folder: Path, classes: tuple[str, ...]) -> Samples:
@@ -54,7 +48,8 @@ def id_column(data: Data, folder: Path) -> str:
         return data.id_column
     path = folder / data.sample_submission
     if not path.is_file():
-        raise OptionError("data", "id_column", f"blank, and there is no {path} to take its first column from; name the column")
+        message = f"{path}: no such file; it names the id column too, unless [data] id_column does"
+        raise OptionError("data", "sample_submission", message)
     return str(read_table(path, "data", "sample_submission").columns[0])
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -36,17 +37,20 @@ def write_contest(folder: Path) -> Path:
         raise OptionError(
             "settings", "data_path", f"{folder} holds something else ({found}); name an empty or a new folder for the practice contest"
         )
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    draft = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
+    target = folder.resolve()
+    if target == Path.cwd():
+        raise OptionError("settings", "data_path", "the current folder; name one of its own for the practice contest")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    desk = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}.", suffix=".tmp"))
     try:
-        _write(draft)
+        _write(desk / "contest")
         try:
-            os.rename(draft, folder)
+            os.rename(desk / "contest", target)
         except OSError:
             if not _holds_contest(folder):  # another process may have been first
                 raise
     finally:
-        shutil.rmtree(draft, ignore_errors=True)
+        shutil.rmtree(desk, ignore_errors=True)
     return folder
 
 
