@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -99,7 +101,7 @@ class ImageBatches(Dataset[Batch | DataError]):
 class Loader:
     """Batches of one fold, epoch after epoch, from workers that outlive epochs.
 
-    Raises DataError for an image that cannot be read, and where a worker dies, with the option to change.
+    Raises DataError for an image that cannot be read.
     """
 
     def __init__(self, dataset: ImageBatches, sampler: BatchSampler, workers: int, pin_memory: bool) -> None:
@@ -121,18 +123,20 @@ class Loader:
     def epoch(self, number: int) -> Iterator[Batch]:
         """The batches of epoch `number`."""
         self.sampler.set_epoch(number)
-        try:
-            for batch in self.batches:
-                if isinstance(batch, DataError):
-                    raise batch
-                yield batch
-        except RuntimeError as error:
-            if "worker" in str(error).lower() or "shared memory" in str(error).lower():
-                first = str(error).splitlines()[0]
-                raise DataError(
-                    f"a data worker died ({first}); try settings.num_workers=0, or a smaller hyper_params.batch_size"
-                ) from error
-            raise
+        for batch in self.batches:
+            if isinstance(batch, DataError):
+                raise batch
+            yield batch
+
+
+def explain_worker_death(error: BaseException) -> DataError | None:
+    """What to say of an error that torch raises, anywhere in the main thread, when a worker died; None for other errors."""
+    told = str(error)
+    if not isinstance(error, RuntimeError) or ("DataLoader worker" not in told and "shared memory" not in told):
+        return None
+    return DataError(
+        f"a data worker died ({told.splitlines()[0].strip()}); try settings.num_workers=0, or a smaller hyper_params.batch_size"
+    )
 
 
 def _as_it_is(batch: Any) -> Any:
@@ -141,3 +145,5 @@ def _as_it_is(batch: Any) -> Any:
 
 def _start_worker(worker: int) -> None:
     cv2.setNumThreads(0)
+    # A scheduler that ends a job signals the whole group. A worker that ends quietly leaves the word to the main process.
+    signal.signal(signal.SIGTERM, lambda number, frame: os._exit(0))

@@ -13,6 +13,7 @@ import torch
 from modules.compute.process import is_out_of_memory
 from modules.compute.storage import write_json
 from modules.config.errors import DataError
+from modules.data.loaders import explain_worker_death
 from modules.jobs.preparation import say
 from modules.prediction.metrics import find_metric
 from modules.prediction.predictions import Predictions, load_predictions, save_predictions
@@ -31,7 +32,7 @@ def train_folds(plan: Plan, run: RunDirectory, sink: Sink) -> list[FoldResult]:
             result, warnings = train_fold(plan, fold, run.fold(fold.number), sink)
         except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
             if not is_out_of_memory(error):
-                raise
+                raise (explain_worker_death(error) or error) from None
             size, batch = plan.preprocessing.size, plan.config.hyper_params.batch_size
             message = f"not enough memory for batches of {batch} images of {size.height} x {size.width}"
             raise DataError(f"fold {fold.number}: {message}; lower hyper_params.batch_size or data.image_size") from None

@@ -16,7 +16,7 @@ from modules.config.errors import ConfigError, DataError, gather
 from modules.config.reader import read_config
 from modules.config.schema import Config
 from modules.config.values import format_value
-from modules.data.loaders import BatchSampler, ImageBatches, Loader
+from modules.data.loaders import BatchSampler, ImageBatches, Loader, explain_worker_death
 from modules.data.preprocessing import Normalizer, Preprocessing
 from modules.data.samples import Rows, Samples
 from modules.data.sources import contest_folder, id_column, load_test
@@ -143,7 +143,7 @@ def predict_test(config: Config, run: TrainedRun, test: Samples, quiet: bool) ->
         )
     except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
         if not is_out_of_memory(error):
-            raise
+            raise (explain_worker_death(error) or error) from None
         raise DataError(f"not enough memory for batches of {sampler.batch_size}; set inference.batch_size lower") from None
     predictions = Predictions(test.ids, run.classes, combine(outcome.probabilities, config.inference.ensemble))
     check_probabilities(predictions, "predictions of the test set")
