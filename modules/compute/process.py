@@ -11,6 +11,7 @@ from typing import Any
 
 import cv2
 import torch
+from torch import nn
 
 from modules.config.errors import OptionError
 from modules.config.schema import Compute, Settings
@@ -34,6 +35,11 @@ class Process:
         if self.precision == "float32":
             return nullcontext()
         return torch.autocast(self.device.type, dtype=PRECISIONS[self.precision])  # type: ignore[no-any-return,unused-ignore]
+
+    def place(self, module: nn.Module) -> nn.Module:
+        """The module on the device, in the memory layout."""
+        layout = torch.channels_last if self.channels_last else torch.contiguous_format
+        return module.to(device=self.device, memory_format=layout)  # type: ignore[call-overload,no-any-return]
 
     def describe(self) -> str:
         layout = ", channels_last" if self.channels_last else ""

@@ -7,9 +7,10 @@ from dataclasses import replace
 import numpy as np
 from torch import nn
 
+from modules.jobs.failures import short_of_memory, told
 from modules.jobs.preparation import check_test_images
 from modules.reporting.sinks import Silence
-from modules.training.epoch import train_epoch
+from modules.training.fold import train_epoch_of
 from modules.training.parts import make_learner, make_network, train_batches
 from modules.training.plan import Plan
 
@@ -22,7 +23,8 @@ def check_plan(plan: Plan) -> list[str]:
     one_batch = replace(fold, train_rows=fold.train_rows[:batch_size])
     batches = train_batches(replace(plan, process=replace(plan.process, workers=0)), one_batch)
     learner = make_learner(plan, network, steps_per_epoch=1)
-    outcome = train_epoch(learner, batches.epoch(1), 0, Silence())
+    with told(short_of_memory(batch_size, *plan.preprocessing.size)):
+        outcome = train_epoch_of(plan, fold, learner, batches, 1, 0, Silence())
     test_samples = check_test_images(plan.config, plan)
     return [
         *_describe(plan, test_samples),

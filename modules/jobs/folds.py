@@ -8,12 +8,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
-import torch
 
-from modules.compute.process import is_out_of_memory
 from modules.compute.storage import write_json
-from modules.config.errors import DataError
-from modules.data.loaders import explain_worker_death
+from modules.jobs.failures import short_of_memory, told
 from modules.jobs.preparation import say
 from modules.prediction.metrics import find_metric
 from modules.prediction.predictions import Predictions, load_predictions, save_predictions
@@ -28,14 +25,8 @@ def train_folds(plan: Plan, run: RunDirectory, sink: Sink) -> list[FoldResult]:
     _warn_of_space(run)
     results = []
     for fold in plan.folds:
-        try:
+        with told(short_of_memory(plan.config.hyper_params.batch_size, *plan.preprocessing.size)):
             result, warnings = train_fold(plan, fold, run.fold(fold.number), sink)
-        except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
-            if not is_out_of_memory(error):
-                raise (explain_worker_death(error) or error) from None
-            size, batch = plan.preprocessing.size, plan.config.hyper_params.batch_size
-            message = f"not enough memory for batches of {batch} images of {size.height} x {size.width}"
-            raise DataError(f"fold {fold.number}: {message}; lower hyper_params.batch_size or data.image_size") from None
         say(*warnings)
         results.append(result)
     return results

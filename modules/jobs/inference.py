@@ -7,20 +7,21 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-import torch
+import numpy as np
 from torch import nn
 from tqdm import tqdm
 
-from modules.compute.process import Process, is_out_of_memory, start_process
+from modules.compute.process import Process, start_process
 from modules.config.errors import ConfigError, DataError, gather
 from modules.config.reader import read_config
 from modules.config.schema import Config
 from modules.config.values import format_value
-from modules.data.loaders import BatchSampler, ImageBatches, Loader, explain_worker_death
+from modules.data.loaders import BatchSampler, ImageBatches, Loader
 from modules.data.preprocessing import Normalizer, Preprocessing
 from modules.data.samples import Rows, Samples
 from modules.data.sources import contest_folder, id_column, load_test
 from modules.data.transforms import build_pipeline
+from modules.jobs.failures import told
 from modules.jobs.preparation import refuse_bad_images, say
 from modules.models.build import build_network
 from modules.models.objectives import make_objective
@@ -126,11 +127,11 @@ def predict_test(config: Config, run: TrainedRun, test: Samples, quiet: bool) ->
     members = [_restore_member(run, checkpoint, process) for checkpoint in run.checkpoints]
     pipeline = build_pipeline(run.preprocessing.valid, "valid")
     dataset = ImageBatches(test, run.preprocessing, pipeline, (run.config.settings.seed, "valid"))
-    rows = torch.arange(len(test)).numpy()
+    rows = np.arange(len(test))
     sampler = BatchSampler(rows, config.inference.batch_size or run.config.hyper_params.batch_size)
     batches = Loader(dataset, sampler, process.workers, process.device.type == "cuda")
     shown = tqdm(batches.epoch(0), total=len(batches), desc="predict", leave=False, disable=quiet or not config.logging.progress or None)
-    try:
+    with told(f"not enough memory for batches of {sampler.batch_size}; set inference.batch_size lower"):
         outcome = predict(
             members,
             shown,
@@ -141,10 +142,6 @@ def predict_test(config: Config, run: TrainedRun, test: Samples, quiet: bool) ->
             VIEWS[config.inference.tta],
             process,
         )
-    except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
-        if not is_out_of_memory(error):
-            raise (explain_worker_death(error) or error) from None
-        raise DataError(f"not enough memory for batches of {sampler.batch_size}; set inference.batch_size lower") from None
     predictions = Predictions(test.ids, run.classes, combine(outcome.probabilities, config.inference.ensemble))
     check_probabilities(predictions, "predictions of the test set")
     return predictions
@@ -198,5 +195,4 @@ def _restore_member(run: TrainedRun, checkpoint: dict[str, Any], process: Proces
     preprocessing = run.preprocessing
     network = build_network(model, len(run.classes), preprocessing.channels, preprocessing.size, pretrained=False)
     network.module.load_state_dict(checkpoint["model"])
-    layout = torch.channels_last if process.channels_last else torch.contiguous_format
-    return network.module.to(device=process.device, memory_format=layout).eval()  # type: ignore[call-overload,no-any-return]
+    return process.place(network.module)

@@ -171,17 +171,17 @@ def _timm_file(name: str) -> Path:
         found = try_to_load_from_cache(repository, file)
         if isinstance(found, str):
             return Path(found)
+    fault = "the hub cannot be reached"
     if hub_reachable(constants.ENDPOINT):
         for file in files:
             try:
                 return Path(hf_hub_download(repository, file))
-            except Exception:  # another file name, a broken connection: all end in the same advice
-                continue
+            except Exception as error:  # another file name, a broken connection, a full disk: the advice is the same
+                fault = f"{file} could not be fetched ({' '.join(str(error).split())[:160]})"
     raise OptionError(
         "model",
         "pretrained",
-        f"{name}: the hub cannot be reached; get {files[0]} of '{repository}' where it can be,"
-        f" put it here, and set pretrained = {files[0]} (or false)",
+        f"{name}: {fault}; get {files[0]} of '{repository}' where it can be, put it here, and set pretrained = {files[0]} (or false)",
     )
 
 

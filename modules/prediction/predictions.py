@@ -49,9 +49,9 @@ def save_predictions(path: Path, predictions: Predictions, targets: Rows | None 
     write_text(path, to_csv(table))
 
 
-def to_csv(table: pd.DataFrame) -> str:
+def to_csv(table: pd.DataFrame, separates: str = ",") -> str:
     """CSV text in which a 32-bit number keeps all of its digits."""
-    return str(table.to_csv(index=False, float_format="%.9g", lineterminator="\n"))
+    return str(table.to_csv(index=False, sep=separates, float_format="%.9g", lineterminator="\n"))
 
 
 def load_predictions(path: Path) -> Predictions:

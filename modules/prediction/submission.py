@@ -18,7 +18,7 @@ from modules.config.errors import DataError, shorten
 from modules.data.samples import Rows, Text
 from modules.data.tables import column_of_ids, parse_table, read_table, separator
 from modules.prediction.metrics import Metric
-from modules.prediction.predictions import Predictions, check_probabilities
+from modules.prediction.predictions import Predictions, check_probabilities, to_csv
 
 LEDGER = "ledger.csv"
 LEDGER_COLUMNS = ("file", "run", "cv_score", "date", "public_score", "private_score")
@@ -82,7 +82,7 @@ def write_submission(
     person wrote into it, further columns too.
     """
     table, separates = fill_template(template, predictions), separator(template.path)
-    text = to_text(table, separates)
+    text = to_csv(table, separates)
     _check_written(text, table, separates)
     folder.mkdir(parents=True, exist_ok=True)
     with FileLock(folder / f".{LEDGER}.lock"):
@@ -92,13 +92,8 @@ def write_submission(
         write_json(path.with_suffix(".json"), {"file": path.name, "form": template.form, **manifest})
         row = {"file": path.name, "run": manifest["run"], "cv_score": f"{cv_score:.6g}", "date": f"{datetime.now():%Y-%m-%d %H:%M:%S}"}
         entered = pd.concat([ledger, pd.DataFrame([row])], ignore_index=True).fillna("")
-        write_text(folder / LEDGER, to_text(entered, ","))
+        write_text(folder / LEDGER, to_csv(entered))
     return path
-
-
-def to_text(table: pd.DataFrame, separates: str) -> str:
-    """The table as text; numbers with the digits that a 32-bit number has."""
-    return str(table.to_csv(index=False, sep=separates, float_format="%.9g", lineterminator="\n"))
 
 
 def read_answers(path: Path, id_column: str, label_column: str, test_ids: Text, classes: tuple[str, ...]) -> Rows:

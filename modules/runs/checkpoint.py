@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import zipfile
 from collections.abc import Mapping
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -75,13 +74,3 @@ def load_last(directory: FoldDirectory) -> tuple[dict[str, Any] | None, list[str
     if directory.last.exists():
         os.replace(directory.last, directory.last.with_name("last.damaged.pt"))
     return content, [f"warning: {damage}; going back to the checkpoint before it"]
-
-
-def digest_tensors(tensors: Mapping[str, torch.Tensor]) -> str:
-    """SHA-256 over sorted names, dtypes, shapes and bytes: equal for equal tensors, whatever file they came from."""
-    total = sha256()
-    for name in sorted(tensors):
-        tensor = tensors[name].detach().cpu().contiguous()
-        total.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        total.update(tensor.reshape(-1).view(torch.uint8).numpy().tobytes())
-    return total.hexdigest()

@@ -73,7 +73,7 @@ def _train(
     while not _is_over(plan, progress, records):
         epoch, started = len(records) + 1, time.perf_counter()
         sink.start_epoch(fold.number, epoch, plan.epochs, len(batches))
-        trained = _train_epoch(plan, fold, learner, batches, epoch, step, sink)
+        trained = train_epoch_of(plan, fold, learner, batches, epoch, step, sink)
         train_seconds = time.perf_counter() - started
         outcome = evaluate(plan, network, validation, fold, "none")
         check_probabilities(_as_predictions(plan, fold, outcome), f"fold {fold.number}, epoch {epoch}, validation")
@@ -97,7 +97,8 @@ def _train(
     return progress, records
 
 
-def _train_epoch(plan: Plan, fold: Fold, learner: Learner, batches: Loader, epoch: int, step: int, sink: Sink) -> EpochOutcome:
+def train_epoch_of(plan: Plan, fold: Fold, learner: Learner, batches: Loader, epoch: int, step: int, sink: Sink) -> EpochOutcome:
+    """One epoch of that fold. Raises UserError in one line where the loss is no number, or a batch too small to train on."""
     seed_torch(plan.config.settings.seed, fold.number, epoch)
     try:
         return train_epoch(learner, batches.epoch(epoch), step, sink)

@@ -24,8 +24,7 @@ def make_network(plan: Plan, fold_number: int, pretrained: bool | str) -> Networ
     """The fold's model on its device; the head's first values are a function of (seed, fold)."""
     seed_torch(plan.config.settings.seed, fold_number, "init")
     network = build_network(plan.config.model, len(plan.samples.classes), plan.preprocessing.channels, plan.preprocessing.size, pretrained)
-    layout = torch.channels_last if plan.process.channels_last else torch.contiguous_format
-    network.module.to(device=plan.process.device, memory_format=layout)  # type: ignore[call-overload]
+    plan.process.place(network.module)
     return network
 
 

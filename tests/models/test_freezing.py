@@ -12,8 +12,8 @@ from modules.config.schema import HyperParams, Model
 from modules.config.values import Size
 from modules.models.build import Network, build_network
 from modules.models.freezing import freeze, set_training
-from modules.runs.checkpoint import digest_tensors
 from modules.training.optimizer import make_optimizer
+from tests.digests import digest_tensors
 
 SIZE = Size(32, 32)
 BACKBONES = [

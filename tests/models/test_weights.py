@@ -21,7 +21,7 @@ from modules.config.schema import Model
 from modules.config.values import Size
 from modules.models.build import build_network
 from modules.models.weights import load_weights, read_weights
-from modules.runs.checkpoint import digest_tensors
+from tests.digests import digest_tensors
 
 SIZE = Size(32, 32)
 State = dict[str, torch.Tensor]
@@ -270,3 +270,16 @@ def test_a_torchvision_vits_weights_are_resampled_to_another_image_size(tmp_path
     resized = functional.interpolate(grid, size=2, mode="bicubic", align_corners=True).permute(0, 2, 3, 1).reshape(1, 4, -1)
     torch.testing.assert_close(loaded["encoder.pos_embedding"], torch.cat([old[:, :1], resized], dim=1))
     assert torch.equal(loaded["conv_proj.weight"], state["conv_proj.weight"])
+
+
+def test_a_download_that_fails_is_not_called_an_unreachable_hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    import huggingface_hub
+
+    def full(repository: str, file: str) -> str:
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr("modules.models.build.hub_reachable", lambda address: True)
+    monkeypatch.setattr(huggingface_hub, "try_to_load_from_cache", lambda repository, file: None)
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", full)
+    with pytest.raises(OptionError, match=r"could not be fetched \(No space left on device\); get model\.safetensors of 'timm/"):
+        build_network(Model(name="resnet18"), 3, 3, Size(32, 32), True)

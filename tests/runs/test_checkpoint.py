@@ -16,8 +16,9 @@ import torch
 
 from modules.config.errors import DataError
 from modules.runs import checkpoint
-from modules.runs.checkpoint import digest_tensors, load_checkpoint, load_last, save_checkpoint, save_last
+from modules.runs.checkpoint import load_checkpoint, load_last, save_checkpoint, save_last
 from modules.runs.directory import FoldDirectory
+from tests.digests import digest_tensors
 
 
 def content(epoch: int) -> dict[str, Any]:

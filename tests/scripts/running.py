@@ -12,7 +12,8 @@ import pytest
 
 import inference
 import train
-from modules.runs.checkpoint import digest_tensors, load_checkpoint
+from modules.runs.checkpoint import load_checkpoint
+from tests.digests import digest_tensors
 
 
 def run_train(*arguments: str) -> int:

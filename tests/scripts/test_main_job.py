@@ -385,8 +385,13 @@ def test_other_images_under_the_same_names_are_refused(copied: tuple[Path, list[
     assert "ids, images or labels in the training table have changed" in lines[-1]
 
 
-def test_batches_of_one_that_batchnorm_cannot_take_are_one_line(contest: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    lines = refusal(run_train, _named(contest, "hyper_params.batch_size=1", "model.name=resnet18"), capsys)
+@pytest.mark.parametrize("flags", [(), ("--check",)])
+def test_batches_of_one_that_batchnorm_cannot_take_are_one_line(
+    flags: tuple[str, ...], contest: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    flags: tuple[str, ...], contest: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines = refusal(run_train, [*_named(contest, "hyper_params.batch_size=1", "model.name=resnet18"), *flags], capsys)
     assert lines == [
         "override hyper_params.batch_size: BatchNorm cannot train on batches of one image of 32 x 32 here;"
         " use 2 or more, or a larger image_size"

@@ -19,10 +19,10 @@ from modules.config.values import Size
 from modules.data.loaders import Batch
 from modules.data.preprocessing import Normalizer, Preprocessing
 from modules.models.objectives import Objective, make_objective
-from modules.runs.checkpoint import digest_tensors
 from modules.training.epoch import Diverged, EpochOutcome, Learner, train_epoch
 from modules.training.optimizer import make_optimizer
 from modules.training.schedule import make_schedule
+from tests.digests import digest_tensors
 
 PROCESS = Process(torch.device("cpu"), "float32", False, 0, 1)
 MEAN, STD = (0.4, 0.5, 0.6), (0.2, 0.25, 0.3)

@@ -25,13 +25,14 @@ from modules.jobs.preparation import prepare
 from modules.models.objectives import Objective, make_objective
 from modules.prediction.metrics import METRICS, Metric
 from modules.prediction.predictions import load_predictions
-from modules.runs.checkpoint import digest_tensors, load_checkpoint
+from modules.runs.checkpoint import load_checkpoint
 from modules.runs.directory import FoldDirectory
 from modules.runs.records import EpochRecord, FoldResult
 from modules.training import fold as fold_module
 from modules.training import parts as parts_module
 from modules.training.fold import train_fold
 from modules.training.plan import Plan
+from tests.digests import digest_tensors
 from tests.making import fast
 
 RESUMED = ("model.library=torchvision", "model.name=mobilenet_v3_small", "augmentation.preset=heavy", "hyper_params.epochs=4")

@@ -1,0 +1,29 @@
+"""What a machine fails at while a job runs, told to the person in a line: memory that is short, a worker that died."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from modules.compute.process import is_out_of_memory
+from modules.config.errors import DataError
+from modules.data.loaders import explain_worker_death
+
+
+@contextmanager
+def told(short_of_memory: str) -> Iterator[None]:
+    """Turns such failures into DataError, with `short_of_memory` for memory; a fault of the program passes as it is."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:  # torch's own kinds are RuntimeErrors
+        if is_out_of_memory(error):
+            raise DataError(short_of_memory) from None
+        death = explain_worker_death(error)
+        if death is None:
+            raise
+        raise death from None
+
+
+def short_of_memory(batch_size: int, height: int, width: int) -> str:
+    message = f"not enough memory for batches of {batch_size} images of {height} x {width}"
+    return f"{message}; lower hyper_params.batch_size or data.image_size"
