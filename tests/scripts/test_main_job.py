@@ -389,8 +389,6 @@ def test_other_images_under_the_same_names_are_refused(copied: tuple[Path, list[
 def test_batches_of_one_that_batchnorm_cannot_take_are_one_line(
     flags: tuple[str, ...], contest: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    flags: tuple[str, ...], contest: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
     lines = refusal(run_train, [*_named(contest, "hyper_params.batch_size=1", "model.name=resnet18"), *flags], capsys)
     assert lines == [
         "override hyper_params.batch_size: BatchNorm cannot train on batches of one image of 32 x 32 here;"
