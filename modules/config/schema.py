@@ -5,13 +5,13 @@ A new option is one line here; the reader, `--print-config`, the errors and docs
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from types import MappingProxyType
 from typing import Any, Literal, get_type_hints
 
 from modules.config.pipeline import Pipeline
-from modules.config.values import Bounds, Size
+from modules.config.values import Bounds, ClassWeights, Size
 
 MANY = 1_000_000
 
@@ -49,15 +49,20 @@ class Settings:
         "auto", "auto: bfloat16 on a GPU that has it, float16 on other GPUs, float32 on a CPU", learnt=True
     )
     channels_last: Literal["auto"] | bool = option("auto", "memory layout of images; auto: true on a GPU", learnt=True)
+    keep_epochs: bool = option(False, "true: also every epoch's weights, in fold*/epochs, named by epoch, loss and score")
 
 
 @dataclass(frozen=True)
 class Data:
     """The contest's tables and images; paths start at settings.data_path."""
 
-    source: Literal["digits", "csv"] = option(
-        "digits", "digits: the practice contest, made at first use; csv: tables of ids and labels", learnt=True
+    source: Literal["digits", "csv", "folder", "torchvision"] = option(
+        "digits",
+        "digits: the practice contest, made at first use; csv: tables of ids and labels; folder: train_images has a folder a class;"
+        " torchvision: one of its data sets",
+        learnt=True,
     )
+    dataset: str | None = option(None, "torchvision: FashionMNIST, CIFAR10, ...; found under data_path, or fetched to it", learnt=True)
     task: Literal["multiclass"] = option("multiclass", "what is predicted: one class an image", learnt=True)
     train_csv: str = option("train.csv", "the table with the labels")
     train_images: str = option("train", "folder of the training images")
@@ -77,11 +82,17 @@ class Data:
     )
     channels: Literal[1, 3] = option(3, "1: grey, 3: colour", learnt=True)
     mean: Literal["auto"] | tuple[float, ...] = option(
-        "auto", "of pixels scaled to 0..1, a channel; auto: the pretrained model's, else .5", at_least=0, at_most=1, learnt=True
+        "auto",
+        "of pixels scaled to 0..1, a channel; auto: the pretrained model's, else the torchvision data set's, else .5",
+        at_least=0,
+        at_most=1,
+        learnt=True,
     )
     std: Literal["auto"] | tuple[float, ...] = option(
-        "auto", "likewise; auto: the pretrained model's, else .5", above=0, at_most=1, learnt=True
+        "auto", "likewise; auto: the pretrained model's, else the torchvision data set's, else .5", above=0, at_most=1, learnt=True
     )
+    extra_csv: str | None = option(None, "more labelled images, in training folds only; columns as in train_csv", learnt=True)
+    extra_images: str | None = option(None, "folder of the images of extra_csv; blank: train_images", learnt=True)
     bad_images: Literal["error", "skip"] = option(
         "error", "training images that cannot be read; skip: every one is decoded first, those left out are named", learnt=True
     )
@@ -91,10 +102,22 @@ class Data:
 class Split:
     """Folds: who trains, who validates."""
 
-    method: Literal["auto", "kfold", "stratified", "group", "stratified_group"] = option(
-        "auto", "auto: stratified_group where there is a group_column, else stratified", learnt=True
+    method: Literal["auto", "kfold", "stratified", "group", "stratified_group", "holdout", "predefined", "none"] = option(
+        "auto",
+        "auto: stratified_group where there is a group_column, else stratified; holdout: one fold; predefined: fold_column says;"
+        " none: no validation, everything trains, for the last refit",
+        learnt=True,
     )
     folds: int = option(5, "number of folds", at_least=2, at_most=1000, learnt=True)
+    repeats: int = option(1, "times that the folds are made, each time otherwise", at_least=1, at_most=1000, learnt=True)
+    train_folds: Literal["all"] | tuple[int, ...] = option("all", "all, or the numbers of those that are trained: 0, 2", at_least=0)
+    holdout: float = option(0.2, "share of the samples that the one fold of holdout validates", above=0, below=1, learnt=True)
+    fold_column: str | None = option(
+        None, "predefined: the column of train_csv with each sample's fold; -1: never validated, always trains", learnt=True
+    )
+    epochs_from: str | None = option(
+        None, "none: a finished run, whose mean best epoch becomes epochs (latest: the newest); blank: hyper_params.epochs", learnt=True
+    )
 
 
 @dataclass(frozen=True)
@@ -104,7 +127,9 @@ class Model:
     library: Literal["timm", "torchvision"] = option("timm", "where the model comes from", learnt=True)
     name: str = option("resnet18", "any classification model of the library", learnt=True)
     pretrained: Literal["auto"] | bool | str = option(
-        "auto", "auto: true, but false for digits; true: from the hub; false; or a file of weights", learnt=True
+        "auto",
+        "auto: true, but false for digits; true: from the hub; false; a file of weights; or a run's folder, fold by fold",
+        learnt=True,
     )
     freeze: Literal["none", "backbone"] | tuple[str, ...] = option(
         "none", "what never trains: none, backbone (all but the head), or module names such as conv1, layer1", learnt=True
@@ -114,6 +139,17 @@ class Model:
     )
     stem_init: Literal["adapt", "default", "xavier", "kaiming"] = option(
         "adapt", "a first layer whose channels change: adapt it from the pretrained one, or start it anew", learnt=True
+    )
+    pooling: Literal["auto", "avg", "max", "avgmax", "gem"] = option(
+        "auto", "of the last feature map; auto: the model's own; avgmax: the mean of both; gem: generalised mean, p = 3", learnt=True
+    )
+    dropout: float = option(0.0, "before the head; 0: as the library has it", at_least=0, below=1, learnt=True)
+    drop_path: float = option(
+        0.0, "stochastic depth: of the last block, rising linearly; 0: as the library has it", at_least=0, below=1, learnt=True
+    )
+    grad_checkpointing: bool = option(False, "less memory, more time: activations are computed again going back", learnt=True)
+    ema_decay: float = option(
+        0.0, "moving average of the weights, which is validated and kept; such as 0.999; 0: off", at_least=0, below=1, learnt=True
     )
 
 
@@ -128,6 +164,16 @@ class Augmentation:
         None, "instead of a preset: one albumentations call a line, images stay uint8 and image_size", learnt=True
     )
     valid: Pipeline | None = option(None, "for validation and test images, likewise; blank: nothing", learnt=True)
+    mixup: float = option(
+        0.0, "batches of blended pairs, shares from Beta(a, a); such as 0.2; 0: off", at_least=0, at_most=100, learnt=True
+    )
+    cutmix: float = option(
+        0.0,
+        "batches with a box of another image, likewise; with mixup too: one of the two, at random",
+        at_least=0,
+        at_most=100,
+        learnt=True,
+    )
 
 
 @dataclass(frozen=True)
@@ -135,19 +181,42 @@ class HyperParams:
     """How it trains."""
 
     epochs: int = option(10, "at most; patience may end it sooner", at_least=1, at_most=MANY, learnt=True)
+    probe_epochs: int = option(
+        0, "epochs of the head alone before everything trains (LP-FT); they come before `epochs`", at_least=0, at_most=MANY, learnt=True
+    )
     batch_size: int = option(64, "images a step", at_least=1, at_most=MANY, learnt=True)
+    accumulate: int = option(1, "batches whose gradients are added up to one step", at_least=1, at_most=MANY, learnt=True)
     learning_rate: float = option(1e-3, "the highest that the schedule reaches", above=0, at_most=1000, learnt=True)
+    head_learning_rate: float | None = option(None, "likewise, of the head; blank: the same", above=0, at_most=1000, learnt=True)
+    layer_decay: float = option(
+        1.0, "learning rate of a layer, as a multiple of that of the layer above it; such as 0.75", above=0, at_most=1, learnt=True
+    )
     optimizer: str = option("adamw", "any of timm's: adamw, adam, sgd (Nesterov), momentum (plain), lion, lamb, ...", learnt=True)
     weight_decay: float = option(0.01, "not applied to norms and biases", at_least=0, at_most=100, learnt=True)
     momentum: float = option(0.9, "for optimisers that have it", at_least=0, below=1, learnt=True)
-    scheduler: Literal["constant", "cosine", "step", "onecycle"] = option(
+    clip_grad: float = option(0.0, "norm that the gradient is cut to; 0: off", at_least=0, at_most=MANY, learnt=True)
+    scheduler: Literal["constant", "cosine", "step", "onecycle", "plateau"] = option(
         "cosine", "learning rate over the steps, after the warm-up", learnt=True
     )
     step_epochs: int = option(10, "step: epochs between two drops", at_least=1, at_most=MANY, learnt=True)
-    step_factor: float = option(0.1, "step: what a drop multiplies with", above=0, at_most=1, learnt=True)
+    step_factor: float = option(0.1, "step, plateau: what a drop multiplies with", above=0, at_most=1, learnt=True)
+    plateau_patience: int = option(
+        2, "plateau: epochs without improvement that are waited for; one more, and the rate drops", at_least=0, at_most=MANY, learnt=True
+    )
     warmup_epochs: float = option(0.0, "linear, from near zero; may be a part of an epoch", at_least=0, at_most=MANY, learnt=True)
-    loss: Literal["auto", "cross_entropy"] = option("auto", "auto: cross entropy", learnt=True)
+    loss: Literal["auto", "cross_entropy", "focal", "bce", "f1"] = option(
+        "auto", "auto: cross entropy; bce: each class against the others; f1: 1 - soft macro F1 of the batch", learnt=True
+    )
+    focal_gamma: float = option(
+        2.0, "focal: how much less what is known already counts; 0: cross entropy", at_least=0, at_most=100, learnt=True
+    )
     label_smoothing: float = option(0.0, "share of the target spread over all classes", at_least=0, below=1, learnt=True)
+    class_weights: Literal["none", "balanced"] | ClassWeights = option(
+        "none", "balanced: n / (classes * count of the class); or `cat: 2, dog: 1`, or numbers in the order of the classes", learnt=True
+    )
+    sampler: Literal["shuffle", "balanced"] = option(
+        "shuffle", "balanced: an epoch has as many images of each class; of rare ones several times the same", learnt=True
+    )
     metric: Literal["auto", "accuracy", "macro_f1", "micro_f1", "balanced_accuracy", "log_loss", "roc_auc"] = option(
         "auto", "what the best epoch is chosen by, and the score that is reported; auto: accuracy", learnt=True
     )
@@ -159,13 +228,26 @@ class HyperParams:
 class Inference:
     """From a run to a submission."""
 
-    run: str = option("latest", "latest (the newest complete run that is not a debug one), or a run's name or folder")
-    tta: Literal["none", "hflip", "vflip", "hvflip"] = option(
-        "none", "flipped views whose predictions are averaged; set for training, the CV score is measured with them", learnt=True
+    run: tuple[str, ...] = option(
+        ("latest",), "latest (the newest complete run that is not a debug one), a run's name or folder, or several to blend"
     )
-    ensemble: Literal["mean"] = option("mean", "how the folds' probabilities become one")
+    tta: Literal["none", "hflip", "vflip", "hvflip", "d4", "five_crop"] = option(
+        "none",
+        "views whose predictions are averaged: flips; d4: also quarter turns; five_crop: corners and centre, of 7/8 of each side;"
+        " set for training, the CV score is measured with them",
+        learnt=True,
+    )
+    ensemble: Literal["mean", "geometric", "logit", "rank", "vote"] = option(
+        "mean", "how the models' probabilities become one; logit: mean log-odds; rank: mean rank among the test images, for AUC"
+    )
+    weights: Literal["uniform", "score", "oof"] = option(
+        "uniform", "of the models: all alike; by their fold's score; or of several runs, fitted on their out-of-fold predictions"
+    )
     batch_size: int = option(0, "0: as in training", at_least=0, at_most=MANY)
     submission_path: str = option("submissions", "where submissions and their ledger are written")
+    output: str | None = option(
+        None, "a fixed file name, where the contest wants one: a copy in submission_path (or where a path says), replaced each time"
+    )
     answers: str | None = option(None, "a CSV with the true labels, where they are known: the score is printed")
 
 
@@ -262,4 +344,41 @@ def contradictions(config: Config) -> list[Contradiction]:
     if len(data.label_columns) > 1:
         message = f"expected one column for task = {data.task}, got {len(data.label_columns)}"
         found.append(Contradiction((("data", "label_columns"), ("data", "task")), message))
-    return found
+    return [*found, *_of_sources(config), *_of_splits(config), *_of_views(config)]
+
+
+def _of_sources(config: Config) -> Iterator[Contradiction]:
+    data = config.data
+    source = ("data", "source")
+    if data.source == "torchvision" and data.dataset is None:
+        yield Contradiction((("data", "dataset"), source), "source = torchvision needs the name of a data set, such as FashionMNIST")
+    if data.source != "torchvision" and data.dataset is not None:
+        yield Contradiction((("data", "dataset"), source), f"only source = torchvision has one, and source is {data.source}")
+    if data.source == "torchvision" and data.extra_csv is not None:
+        yield Contradiction((("data", "extra_csv"), source), "the images of source = torchvision are no files; use csv or folder")
+    if data.extra_images is not None and data.extra_csv is None:
+        yield Contradiction((("data", "extra_images"), ("data", "extra_csv")), "nothing is read from there without extra_csv")
+
+
+def _of_splits(config: Config) -> Iterator[Contradiction]:
+    split = config.split
+    method = ("split", "method")
+    if split.method == "predefined" and split.fold_column is None:
+        yield Contradiction((("split", "fold_column"), method), "method = predefined needs the column of train_csv with the folds")
+    if split.method != "predefined" and split.fold_column is not None:
+        yield Contradiction((("split", "fold_column"), method), f"only method = predefined reads it, and method is {split.method}")
+    if split.repeats > 1 and split.method in ("predefined", "none"):
+        yield Contradiction((("split", "repeats"), method), f"method = {split.method} can be done in one way only; use 1")
+    if split.epochs_from is not None and split.method != "none":
+        yield Contradiction((("split", "epochs_from"), method), f"only method = none reads it, and method is {split.method}")
+    if split.method == "none" and config.hyper_params.scheduler == "plateau":
+        yield Contradiction(
+            (("hyper_params", "scheduler"), method), "plateau follows the validation's score, and method = none has no validation"
+        )
+
+
+def _of_views(config: Config) -> Iterator[Contradiction]:
+    size = config.data.image_size
+    if config.inference.tta == "d4" and size.height != size.width:
+        message = f"d4 turns images by a quarter, and image_size is {size.height}, {size.width}; use a square one, or hvflip"
+        yield Contradiction((("inference", "tta"), ("data", "image_size")), message)

@@ -21,6 +21,14 @@ class Size(NamedTuple):
 
 
 @dataclass(frozen=True)
+class ClassWeights:
+    """A weight a class: by name, or where `names` is empty in the order of the classes."""
+
+    names: tuple[str, ...]
+    values: tuple[float, ...]
+
+
+@dataclass(frozen=True)
 class Bounds:
     """The interval in which a number must lie; None: open to that side."""
 
@@ -63,6 +71,8 @@ def parse_value(text: str, kind: Any, bounds: Bounds) -> Any:
         return Size(int(numbers[0]), int(numbers[-1]))
     if kind is Pipeline:
         return parse_pipeline(text)
+    if kind is ClassWeights:
+        return _parse_class_weights(text)
     if get_origin(kind) is Literal:
         return _parse_choice(text, kind)
     if get_origin(kind) is tuple:
@@ -84,6 +94,11 @@ def format_value(value: Any) -> str:
         return str(value.height) if value.height == value.width else f"{value.height}, {value.width}"
     if isinstance(value, tuple):
         return ", ".join(format_value(part) for part in value)
+    if isinstance(value, ClassWeights):
+        numbers = [format_value(number) for number in value.values]
+        return (
+            ", ".join(f"{name}: {number}" for name, number in zip(value.names, numbers, strict=True)) if value.names else ", ".join(numbers)
+        )
     if isinstance(value, Pipeline):
         return "".join(f"\n    {line}" for line in str(value).splitlines())
     return str(value)
@@ -105,6 +120,7 @@ def describe(kind: Any, bounds: Bounds) -> str:
         float: f"a number{interval}",
         str: "text",
         Size: f"N or H, W, integers{interval}",
+        ClassWeights: "a number > 0 a class, such as cat: 2, dog: 1",
         Pipeline: GRAMMAR,
         type(None): "blank",
     }[kind]
@@ -113,7 +129,7 @@ def describe(kind: Any, bounds: Bounds) -> str:
 def is_single(kind: Any) -> bool:
     """Whether a comma can never be part of such a value, or only between two numbers."""
     members = get_args(kind) if _is_union(kind) else (kind,)
-    return not any(member is Pipeline or get_origin(member) is tuple for member in members)
+    return not any(member in (Pipeline, ClassWeights) or get_origin(member) is tuple for member in members)
 
 
 def _plain(number: float) -> str:
@@ -150,6 +166,15 @@ def _parse_number(text: str, kind: type, bounds: Bounds, whole: type | None = No
     if not math.isfinite(number) or not bounds.hold(number):
         raise ValueError(expected)
     return number
+
+
+def _parse_class_weights(text: str) -> ClassWeights:
+    pairs = [part.strip().rpartition(":") for part in text.removesuffix(",").split(",")]
+    names = tuple(name.strip() for name, colon, _ in pairs if colon)
+    if (names and (len(names) < len(pairs) or not all(names))) or len(set(names)) < len(names):
+        raise ValueError(describe(ClassWeights, Bounds()))
+    numbers = [_parse_number(number.strip(), float, Bounds(above=0), ClassWeights) for *_, number in pairs]
+    return ClassWeights(names, tuple(numbers))
 
 
 def _parse_choice(text: str, kind: Any) -> Any:

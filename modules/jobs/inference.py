@@ -73,10 +73,10 @@ class TrainedRun:
 
 def open_trained(config: Config) -> TrainedRun:
     """The run that [inference] run names. Raises UserError for one that is not finished, or that `config` contradicts."""
-    if config.inference.run == "latest":
+    if config.inference.run == ("latest",):
         directory = latest_run(config.settings.log_path, config.settings.debug)
     else:
-        directory = find_run(config.settings.log_path, config.inference.run)
+        directory = find_run(config.settings.log_path, config.inference.run[0])
     result = directory.read_result()
     own, _ = read_config([directory.config])
     _refuse_contradictions(config, own, directory)
