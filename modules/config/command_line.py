@@ -1,4 +1,4 @@
-"""What may stand behind `python train.py` and `python inference.py`, and how a script ends."""
+"""What may stand behind `python train.py`, `python inference.py` and `python look.py`, and how a script ends."""
 
 from __future__ import annotations
 
@@ -27,6 +27,16 @@ FLAGS: Mapping[str, Mapping[str, str]] = {
         "--print-config": "the whole resolved config, each option with its default and a line of help",
         "--quiet": "the result and warnings only",
     },
+    "look": {
+        "--print-config": "the whole resolved config, each option with its default and a line of help",
+        "--quiet": "the result and warnings only",
+    },
+}
+LOOKS: Mapping[str, str] = {
+    "data": "class counts, image sizes, folds, and a picture of augmented batches",
+    "model": "a table of the model's layers: shapes, parameters, what trains, multiply-adds, memory",
+    "export": "[RUN] the best models' bare weights, for timm or torchvision alone; without RUN: inference.run",
+    "bundle": "[RUN] one zip with code, config and weights that runs inference.py elsewhere, without a network",
 }
 
 
@@ -35,6 +45,7 @@ class Command:
     """A command line, read and its config checked as far as the INI alone can tell.
 
     `config_files` are those that were named; where none were, `config` comes from config.ini in the current folder.
+    `look`: what look.py is asked for; `run`: the run that it names.
     """
 
     config: Config
@@ -43,6 +54,8 @@ class Command:
     check: bool = False
     quiet: bool = False
     resume: str | None = None
+    look: str | None = None
+    run: str | None = None
 
 
 class Stopped(BaseException):
@@ -93,6 +106,8 @@ def read_command(name: str, arguments: Sequence[str]) -> Command | None:
     flags, files, overrides, resume = FLAGS[name], [], [], None
     seen: set[str] = set()
     rest = list(arguments)
+    look = _look(rest) if name == "look" and not {"-h", "--help"}.intersection(rest) else None
+    run = None
     while rest:
         argument = rest.pop(0)
         flag, equals, value = argument.partition("=")
@@ -110,6 +125,8 @@ def read_command(name: str, arguments: Sequence[str]) -> Command | None:
             raise ConfigError(f"{argument}: unknown flag{hint(argument, flags) or there_are}")
         elif re.match(r"\s*\w+\.\w+\s*=", argument) or ("=" in argument and not argument.endswith(".ini")):
             overrides.append(argument)
+        elif look in ("export", "bundle") and run is None and not argument.endswith(".ini"):
+            run = argument
         else:
             files.append(argument)
     config, warnings = _read(files, overrides, resume)
@@ -118,7 +135,16 @@ def read_command(name: str, arguments: Sequence[str]) -> Command | None:
         return None
     for warning in warnings:
         print(warning, file=sys.stderr)
-    return Command(config, tuple(files), tuple(overrides), "--check" in seen, "--quiet" in seen, resume)
+    return Command(config, tuple(files), tuple(overrides), "--check" in seen, "--quiet" in seen, resume, look, run)
+
+
+def _look(rest: list[str]) -> str:
+    """Takes what is looked at from the front of the arguments."""
+    word = rest.pop(0) if rest else ""
+    if word not in LOOKS:
+        found = f"'{word}'{hint(word, LOOKS)}" if word else "nothing"
+        raise ConfigError(f"look.py: expected one of {', '.join(LOOKS)}, got {found}")
+    return word
 
 
 def _read(files: Sequence[str], overrides: Sequence[str], resume: str | None) -> tuple[Config, list[str]]:
@@ -130,7 +156,10 @@ def _read(files: Sequence[str], overrides: Sequence[str], resume: str | None) ->
 
 
 def _usage(name: str) -> str:
-    lines = [f"usage: python {name}.py [CONFIG.ini ...] [section.option=value ...] [flags]", ""]
+    what = f" {' | '.join(LOOKS)}" if name == "look" else ""
+    lines = [f"usage: python {name}.py{what} [CONFIG.ini ...] [section.option=value ...] [flags]", ""]
+    if what:
+        lines += [*(f"  {word:<15} {text}" for word, text in LOOKS.items()), ""]
     lines += ["No CONFIG: config.ini in the current folder. Later files win, overrides win over files.", ""]
     lines += [f"  {flag:<15} {text}" for flag, text in FLAGS[name].items()]
     lines += [f"  {'--help':<15} this text", "", "docs/config.md lists every option."]

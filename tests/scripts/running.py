@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 
 import inference
+import look
 import train
 from modules.runs.checkpoint import load_checkpoint
 from tests.digests import digest_tensors
@@ -22,6 +23,10 @@ def run_train(*arguments: str) -> int:
 
 def run_inference(*arguments: str) -> int:
     return inference.main(list(arguments))
+
+
+def run_look(*arguments: str) -> int:
+    return look.main(list(arguments))
 
 
 def refusal(script: Any, arguments: list[str], capsys: pytest.CaptureFixture[str]) -> list[str]:

@@ -1,0 +1,9 @@
+"""What look.py shows and makes: each takes the command, and returns the lines to print."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from modules.config.command_line import Command
+
+LOOKS: dict[str, Callable[[Command], list[str]]] = {}
