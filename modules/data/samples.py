@@ -22,7 +22,8 @@ class Samples:
     """N images with their ids, and for training their labels.
 
     ids: (N,) text. files: (N,) paths relative to `root`. targets: (N,) positions in `classes`, or None for a test set.
-    groups: (N,) text, or None. Arrays of text, so that worker processes share their memory.
+    groups: (N,) text, or None. extra: (N,) whether a sample only ever trains, or None for none of them. Arrays of text, so
+    that worker processes share their memory.
     """
 
     ids: Text
@@ -31,6 +32,7 @@ class Samples:
     classes: tuple[str, ...]
     targets: Rows | None = None
     groups: Text | None = None
+    extra: NDArray[np.bool_] | None = None
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -46,6 +48,7 @@ class Samples:
             files=self.files[rows],
             targets=None if self.targets is None else self.targets[rows],
             groups=None if self.groups is None else self.groups[rows],
+            extra=None if self.extra is None else self.extra[rows],
         )
 
 

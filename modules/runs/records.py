@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -36,9 +37,9 @@ class Progress:
     waited: int = 0
 
     def advance(self, score: float, epoch: int, min_delta: float, greater_is_better: bool) -> Progress:
-        """After `epoch` scored `score`. An improvement is strictly more than `min_delta`."""
+        """After `epoch` scored `score`. An improvement is strictly more than `min_delta`; without a score (NaN), every epoch is."""
         gain = None if self.best_score is None else (score - self.best_score) * (1 if greater_is_better else -1)
-        if gain is None or gain > min_delta:
+        if gain is None or gain > min_delta or math.isnan(score):
             return Progress(score, epoch, 0)
         return Progress(self.best_score, self.best_epoch, self.waited + 1)
 

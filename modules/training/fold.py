@@ -20,7 +20,7 @@ from modules.data.samples import Rows
 from modules.data.splits import Fold
 from modules.prediction.metrics import find_metric
 from modules.prediction.predict import Outcome
-from modules.prediction.predictions import Predictions, check_probabilities, load_predictions, save_predictions
+from modules.prediction.predictions import Predictions, Probabilities, check_probabilities, load_predictions, save_predictions
 from modules.runs.checkpoint import load_checkpoint, load_last, save_checkpoint, save_last
 from modules.runs.directory import FoldDirectory
 from modules.runs.records import EpochRecord, FoldResult, Progress, Sink, record_from, write_history
@@ -48,8 +48,7 @@ def train_fold(plan: Plan, fold: Fold, directory: FoldDirectory, sink: Sink) -> 
     if not directory.predictions.exists():
         _predict_validation(plan, fold, directory)
     predictions = _own_predictions(plan, fold, directory)
-    metric = find_metric(plan.config.hyper_params.metric)
-    score = metric.score(_targets(plan, fold), predictions.probabilities)
+    score = _score(plan, fold, predictions.probabilities)
     result = FoldResult(fold.number, score, progress.best_epoch, len(records))
     sink.end_fold(result)
     return result, warnings
@@ -77,7 +76,7 @@ def _train(
         train_seconds = time.perf_counter() - started
         outcome = evaluate(plan, network, validation, fold, "none")
         check_probabilities(_as_predictions(plan, fold, outcome), f"fold {fold.number}, epoch {epoch}, validation")
-        score = metric.score(_targets(plan, fold), outcome.probabilities[0])
+        score = _score(plan, fold, outcome.probabilities[0])
         progress = progress.advance(score, epoch, hyper.min_delta, metric.greater_is_better)
         step += trained.steps
         record = EpochRecord(
@@ -153,6 +152,12 @@ def _restore(learner: Learner, state: Mapping[str, Any]) -> int:
     learner.optimizer.load_state_dict(state["optimizer"])
     learner.scaler.load_state_dict(state["scaler"])
     return int(state["step"])
+
+
+def _score(plan: Plan, fold: Fold, probabilities: Probabilities) -> float:
+    """The metric over the rows that the fold validates; NaN where it validates none."""
+    metric = find_metric(plan.config.hyper_params.metric)
+    return metric.score(_targets(plan, fold), probabilities) if len(fold.valid_rows) else float("nan")
 
 
 def _targets(plan: Plan, fold: Fold) -> Rows:

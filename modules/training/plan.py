@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from modules.compute.process import Process
 from modules.config.schema import Config
 from modules.data.preprocessing import Preprocessing
-from modules.data.samples import Rows, Samples
+from modules.data.samples import Samples
 from modules.data.splits import Fold
 
 
@@ -15,14 +15,14 @@ from modules.data.splits import Fold
 class Plan:
     """What train_fold is given.
 
-    fold_numbers: (N,) the fold that validates each sample. folds: those that are trained, shortened in debug mode.
+    all_folds: as the samples were divided. folds: those that are trained, shortened in debug mode.
     pretrained: true, false or a file. run_id: in every checkpoint, so that those of other runs are told apart.
     """
 
     config: Config
     process: Process
     samples: Samples
-    fold_numbers: Rows
+    all_folds: tuple[Fold, ...]
     folds: tuple[Fold, ...]
     preprocessing: Preprocessing
     pretrained: bool | str

@@ -7,9 +7,9 @@ from pathlib import Path
 from modules.config.schema import Data
 from modules.data.samples import Samples
 from modules.data.sources import csv, digits
-from modules.data.sources.csv import id_column
+from modules.data.sources.csv import declared_folds, id_column
 
-__all__ = ["contest_folder", "id_column", "load_test", "load_train"]
+__all__ = ["contest_folder", "declared_folds", "id_column", "load_test", "load_train"]
 
 
 def contest_folder(data: Data, data_path: str) -> Path:
