@@ -132,11 +132,11 @@ class Loader:
 def explain_worker_death(error: BaseException) -> DataError | None:
     """What to say of an error that torch raises, anywhere in the main thread, when a worker died; None for other errors."""
     told = str(error)
-    if not isinstance(error, RuntimeError) or ("DataLoader worker" not in told and "shared memory" not in told):
+    lost = isinstance(error, ConnectionResetError | EOFError)  # what was being read when it died
+    if not lost and not (isinstance(error, RuntimeError) and ("DataLoader worker" in told or "shared memory" in told)):
         return None
-    return DataError(
-        f"a data worker died ({told.splitlines()[0].strip()}); try settings.num_workers=0, or a smaller hyper_params.batch_size"
-    )
+    first = (told.splitlines() or ["it said nothing"])[0].strip()
+    return DataError(f"a data worker died ({first}); try settings.num_workers=0, or a smaller hyper_params.batch_size")
 
 
 def _as_it_is(batch: Any) -> Any:

@@ -6,6 +6,7 @@ that was stopped anywhere goes on from its last epoch and comes to the same resu
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -132,7 +133,7 @@ def _commit(plan: Plan, directory: FoldDirectory, learner: Learner, step: int, p
             "preprocessing": plan.preprocessing.to_dict(),
             "network": {"library": model.library, "name": model.name},
             "metric": metric.name,
-            "scores": {metric.name: latest.score, "loss": latest.valid_loss},
+            "scores": {} if math.isnan(latest.score) else {metric.name: latest.score, "loss": latest.valid_loss},
         }
         save_checkpoint(directory.best, {**shared, **best})
     going_on = {

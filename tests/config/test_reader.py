@@ -362,6 +362,37 @@ def test_options_that_contradict_each_other_are_told_where_they_stand() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (
+            "[data]\nsource = torchvision\n",
+            "default [data] dataset: source = torchvision needs the name of a data set, such as FashionMNIST",
+        ),
+        ("[data]\ndataset = MNIST\n", "config.ini:2 [data] dataset: only source = torchvision has one, and source is digits"),
+        (
+            "[data]\nsource = torchvision\ndataset = MNIST\nextra_csv = more.csv\n",
+            "config.ini:4 [data] extra_csv: the images of source = torchvision are no files; use csv or folder",
+        ),
+        ("[data]\nextra_images = more\n", "config.ini:2 [data] extra_images: nothing is read from there without extra_csv"),
+        ("[split]\nmethod = predefined\n", "default [split] fold_column: method = predefined needs the column of train_csv with the folds"),
+        ("[split]\nfold_column = fold\n", "config.ini:2 [split] fold_column: only method = predefined reads it, and method is auto"),
+        ("[split]\nmethod = none\nrepeats = 2\n", "config.ini:3 [split] repeats: method = none can be done in one way only; use 1"),
+        ("[split]\nepochs_from = latest\n", "config.ini:2 [split] epochs_from: only method = none reads it, and method is auto"),
+        (
+            "[split]\nmethod = none\n[hyper_params]\nscheduler = plateau\n",
+            "config.ini:4 [hyper_params] scheduler: plateau follows the validation's score, and method = none has no validation",
+        ),
+        (
+            "[data]\nimage_size = 32, 48\n[inference]\ntta = d4\n",
+            "config.ini:4 [inference] tta: d4 turns images by a quarter, and image_size is 32, 48; use a square one, or hvflip",
+        ),
+    ],
+)
+def test_an_option_that_another_one_leaves_without_a_meaning_is_refused(text: str, told: str) -> None:
+    assert mistakes(text) == (told,)
+
+
 def test_a_value_that_cannot_be_read_is_not_compared_as_if_it_were_the_default() -> None:
     assert mistakes("[hyper_params]\nepochs = 2O\nwarmup_epochs = 12\n") == (
         "config.ini:2 [hyper_params] epochs: expected an integer >= 1 and <= 1000000, got '2O'",
