@@ -227,7 +227,7 @@ def test_draws_of_neighbouring_positions_and_epochs_are_independent() -> None:
 @pytest.mark.parametrize("module", ["modules.data.loaders", "modules.data.transforms"])
 def test_albumentations_never_asks_the_network_for_its_version(module: str) -> None:
     """Whichever file of the room is imported first: the environment is set before albumentations looks at it."""
-    script = f"import urllib.request as r; r.urlopen = lambda *a, **k: print('asked'); import {module}"
+    script = f"import urllib.request as r; r.OpenerDirector.open = lambda *a, **k: print('asked'); import {module}"
     environment = {name: value for name, value in os.environ.items() if name != "NO_ALBUMENTATIONS_UPDATE"}
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=ROOT, env=environment, check=True)
     assert "asked" not in done.stdout and done.stderr == ""
