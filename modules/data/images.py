@@ -95,10 +95,10 @@ class ImageArrays:
         return self.digest(row).hex()
 
     def size(self, row: int) -> int:
-        return self.pixels[row].nbytes
+        return int(self.pixels[row].nbytes)
 
     def digest(self, row: int) -> bytes:
-        return blake2b(np.ascontiguousarray(self.pixels[row]), digest_size=16).digest()
+        return blake2b(self.pixels[row].tobytes(), digest_size=16).digest()
 
     def take(self, rows: NDArray[np.int64]) -> ImageArrays:
         return ImageArrays(self.names[rows], self.pixels[rows])

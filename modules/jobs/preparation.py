@@ -14,7 +14,7 @@ from modules.config.errors import DataError, gather, shorten
 from modules.config.schema import Config
 from modules.data.preprocessing import make_preprocessing
 from modules.data.samples import Rows, Samples
-from modules.data.sources import contest_folder, load_test, load_train
+from modules.data.sources import contest_folder, load_test, load_train, statistics
 from modules.data.splits import Fold, divided, fold_numbers, folds_from_numbers, make_folds
 from modules.data.tables import column, column_of_ids, read_table
 from modules.data.transforms import build_pipeline, check_pipeline, make_train_pipeline
@@ -58,7 +58,8 @@ def prepare(config: Config, run: RunDirectory | None = None) -> Plan:
     say(*_leaks(samples, numbers))
     if config.settings.debug:
         folds = tuple(_shortened(fold, config.hyper_params.batch_size * DEBUG_BATCHES) for fold in folds[:DEBUG_FOLDS])
-    mean, std = normalisation(config.model, pretrained)
+    known = statistics(config.data) if pretrained is False else None
+    mean, std = known or normalisation(config.model, pretrained)
     preprocessing = make_preprocessing(config.data, config.augmentation.valid, mean, std)
     return Plan(config, process, samples, numbers, folds, preprocessing, pretrained, run_id)
 
