@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from modules.compute.seeding import derive_seed
 from modules.config.errors import DataError
-from modules.data.pixels import Pixels, read_image, resize_image
+from modules.data.pixels import Pixels, resize_image
 from modules.data.preprocessing import Preprocessing
 from modules.data.samples import Rows, Samples
 from modules.data.transforms import apply
@@ -93,7 +93,7 @@ class ImageBatches(Dataset[Batch | DataError]):
         return Batch(torch.from_numpy(images), torch.from_numpy(targets), torch.from_numpy(rows))
 
     def _image(self, draw: Draw) -> Pixels:
-        pixels = read_image(self.samples.path(draw.row), self.preprocessing.channels)
+        pixels = self.samples.images.read(draw.row, self.preprocessing.channels)
         pixels = resize_image(pixels, self.preprocessing.size, self.preprocessing.resize)
         return apply(self.pipeline, pixels, *self.draw_seed, draw.epoch, draw.position)
 

@@ -6,12 +6,12 @@ import re
 import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from modules.config.errors import DataError, shorten
+from modules.data.images import Images
 
 Text = NDArray[np.str_]
 Rows = NDArray[np.int64]
@@ -21,14 +21,12 @@ Rows = NDArray[np.int64]
 class Samples:
     """N images with their ids, and for training their labels.
 
-    ids: (N,) text. files: (N,) paths relative to `root`. targets: (N,) positions in `classes`, or None for a test set.
-    groups: (N,) text, or None. extra: (N,) whether a sample only ever trains, or None for none of them. Arrays of text, so
-    that worker processes share their memory.
+    ids: (N,) text. targets: (N,) positions in `classes`, or None for a test set without answers. groups: (N,) text, or
+    None. extra: (N,) true for those that train and are never validated, or None where there are none.
     """
 
     ids: Text
-    root: Path
-    files: Text
+    images: Images
     classes: tuple[str, ...]
     targets: Rows | None = None
     groups: Text | None = None
@@ -37,15 +35,12 @@ class Samples:
     def __len__(self) -> int:
         return len(self.ids)
 
-    def path(self, row: int) -> Path:
-        return self.root / str(self.files[row])
-
     def take(self, rows: Rows) -> Samples:
         """The samples of these rows, in this order."""
         return replace(
             self,
             ids=self.ids[rows],
-            files=self.files[rows],
+            images=self.images.take(rows),
             targets=None if self.targets is None else self.targets[rows],
             groups=None if self.groups is None else self.groups[rows],
             extra=None if self.extra is None else self.extra[rows],

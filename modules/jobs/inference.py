@@ -19,7 +19,7 @@ from modules.config.values import format_value
 from modules.data.loaders import BatchSampler, ImageBatches, Loader
 from modules.data.preprocessing import Normalizer, Preprocessing
 from modules.data.samples import Rows, Samples
-from modules.data.sources import contest_folder, id_column, load_test
+from modules.data.sources import contest_folder, id_column, load_test, template_path
 from modules.data.transforms import build_pipeline
 from modules.jobs.failures import told
 from modules.jobs.preparation import refuse_bad_images, say
@@ -37,6 +37,7 @@ from modules.runs.directory import RunDirectory, find_run, latest_run
 # What training knew and a checkpoint carries: said again, it must be the same.
 CARRIED = (
     ("data", "source"),
+    ("data", "dataset"),
     ("data", "task"),
     ("data", "image_size"),
     ("data", "resize"),
@@ -107,10 +108,12 @@ def load_test_set(config: Config, run: TrainedRun) -> TestSet:
 
     def answers() -> Rows | None:
         path = config.inference.answers
-        return read_answers(Path(path), column, config.data.label_columns[0], samples.ids, run.classes) if path else None
+        if not path:
+            return samples.targets
+        return read_answers(Path(path), column, config.data.label_columns[0], samples.ids, run.classes)
 
     template, known, *_ = gather(
-        lambda: read_template(folder / config.data.sample_submission, column, samples.ids, run.classes, run.metric),
+        lambda: read_template(template_path(config.data, folder), column, samples.ids, run.classes, run.metric),
         answers,
         lambda: refuse_bad_images(samples),
         lambda: Path(config.inference.submission_path).mkdir(parents=True, exist_ok=True),

@@ -12,10 +12,9 @@ import numpy as np
 from modules.compute.process import start_process
 from modules.config.errors import DataError, OptionError, gather, shorten
 from modules.config.schema import Config
-from modules.data.pixels import check_headers, check_pixels
 from modules.data.preprocessing import make_preprocessing
 from modules.data.samples import Rows, Samples
-from modules.data.sources import contest_folder, declared_folds, load_test, load_train
+from modules.data.sources import contest_folder, declared_folds, load_test, load_train, statistics
 from modules.data.splits import Fold, choose_folds, divided, folds_of_validations, make_folds
 from modules.data.tables import column, read_table
 from modules.data.transforms import build_pipeline, check_pipeline, make_train_pipeline
@@ -61,7 +60,8 @@ def prepare(config: Config, run: RunDirectory | None = None) -> Plan:
     say(*_leaks(samples, all_folds))
     if config.settings.debug:
         folds = tuple(_shortened(fold, config.hyper_params.batch_size * DEBUG_BATCHES) for fold in folds[:DEBUG_FOLDS])
-    mean, std = normalisation(config.model, pretrained)
+    known = statistics(config.data) if pretrained is False else None
+    mean, std = known or normalisation(config.model, pretrained)
     preprocessing = make_preprocessing(config.data, config.augmentation.valid, mean, std)
     return Plan(config, process, samples, all_folds, folds, preprocessing, pretrained, run_id)
 
@@ -74,13 +74,12 @@ def resolve_pretrained(config: Config) -> bool | str:
 
 
 def describe_samples(samples: Samples) -> str:
-    """A digest over ids, files, their sizes, and labels: a resumed run must find what it started with."""
+    """A digest over ids, images (of files name and size), and labels: a resumed run must find what it started with."""
     assert samples.targets is not None
     total = sha256()
     for row, target in enumerate(samples.targets):
-        path = samples.path(row)
-        size = path.stat().st_size if path.is_file() else -1
-        total.update(f"{samples.ids[row]}\t{samples.files[row]}\t{size}\t{samples.classes[target]}\n".encode())
+        extra = "\textra" if samples.extra is not None and samples.extra[row] else ""
+        total.update(f"{samples.ids[row]}\t{samples.images.identity(row)}\t{samples.classes[target]}{extra}\n".encode())
     return total.hexdigest()
 
 
@@ -94,7 +93,7 @@ def check_test_images(config: Config, plan: Plan) -> int:
 
 def refuse_bad_images(samples: Samples) -> None:
     """Raises DataError that names the images whose header cannot be read."""
-    found = [problem for problem in check_headers(samples.path(row) for row in range(len(samples))) if problem]
+    found = [problem for problem in samples.images.header_faults() if problem]
     if found:
         more = [f"and {len(found) - TOLD} more images like these"] if len(found) > TOLD else []
         raise DataError(*found[:TOLD], *more)
@@ -164,7 +163,8 @@ def _check_network(config: Config, pretrained: bool | str) -> None:
 
 def _leaks(samples: Samples, folds: tuple[Fold, ...]) -> list[str]:
     """Warnings of what several folds share; scores are too good then."""
-    keys = {"images": samples.files} | ({} if samples.groups is None else {"groups": samples.groups})
+    names = np.array([samples.images.name(row) for row in range(len(samples))])
+    keys = {"images": names} | ({} if samples.groups is None else {"groups": samples.groups})
     shared = {name: divided(values, folds) for name, values in keys.items()}
     return [
         f"warning: {len(found)} {name} are in several folds, so that scores are too good: {shorten(found)}; see [split] method"
@@ -188,7 +188,7 @@ def _check_pipelines(config: Config) -> None:
 
 def _without_bad_images(samples: Samples) -> Samples:
     """The samples whose images can be decoded; the others are named. Raises DataError where a class is lost with them."""
-    problems = check_pixels(samples.path(row) for row in range(len(samples)))
+    problems = samples.images.pixel_faults()
     found = [problem for problem in problems if problem]
     if found:
         say(f"warning: {len(found)} training images are left out, since they cannot be read:", *found)

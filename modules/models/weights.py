@@ -5,17 +5,15 @@ from __future__ import annotations
 import os
 import pickle
 import re
-import socket
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlparse
-from urllib.request import getproxies
 
 import torch
 from torch import nn
 
+from modules.compute.network import host_reachable
 from modules.config.errors import DataError, OptionError, shorten
 
 State = dict[str, torch.Tensor]
@@ -76,17 +74,8 @@ def load_weights(module: nn.Module, state: Mapping[str, torch.Tensor], source: s
 
 
 def hub_reachable(address: str, seconds: float = 5.0) -> bool:
-    """Whether the host of a hub answers; asked first, since the libraries retry for a minute. With a proxy: assumed."""
-    host = urlparse(address).hostname
-    if host is None or "https" in getproxies() or "all" in getproxies():
-        return True
-    if os.environ.get("HF_HUB_OFFLINE", "") in ("1", "true", "True"):
-        return False
-    try:
-        socket.create_connection((host, 443), timeout=seconds).close()
-        return True
-    except OSError:
-        return False
+    """Whether the host of a hub answers; asked first, since the libraries retry for a minute."""
+    return os.environ.get("HF_HUB_OFFLINE", "") not in ("1", "true", "True") and host_reachable(address, seconds)
 
 
 def _read_safetensors(path: Path) -> State:

@@ -26,9 +26,12 @@ LEDGER_COLUMNS = ("file", "run", "cv_score", "date", "public_score", "private_sc
 
 @dataclass(frozen=True)
 class Template:
-    """The contest's sample submission, known to fit the test set. columns: those to fill. form: what goes in, in words."""
+    """The contest's sample submission, known to fit the test set. columns: those to fill. form: what goes in, in words.
 
-    path: Path
+    path: None for one that was made, since the source has none.
+    """
+
+    path: Path | None
     table: pd.DataFrame
     ids: tuple[str, ...]
     columns: tuple[str, ...]
@@ -36,22 +39,27 @@ class Template:
     takes_probability: bool
 
 
-def read_template(path: Path, id_column: str, test_ids: Text, classes: tuple[str, ...], metric: Metric) -> Template:
-    """The template, looked at before anything is predicted.
+def read_template(path: Path | None, id_column: str, test_ids: Text, classes: tuple[str, ...], metric: Metric) -> Template:
+    """The template, looked at before anything is predicted; without a `path` one is made: the ids, and a column `label`.
 
     One column besides the id takes the class, or where there are two classes and the metric wants probabilities, that of
     the second one. Several take a probability a class, and are named as the classes are. Raises DataError where ids or
     columns do not fit.
     """
-    table = read_table(path, "data", "sample_submission")
-    ids = column_of_ids(table, id_column, path)
-    _check_ids(path, ids, [str(name) for name in test_ids])
+    if path is None:
+        table = pd.DataFrame({id_column: test_ids, "label": ""})
+        ids = [str(name) for name in test_ids]
+    else:
+        table = read_table(path, "data", "sample_submission")
+        ids = column_of_ids(table, id_column, path)
+        _check_ids(path, ids, [str(name) for name in test_ids])
     columns = tuple(str(name) for name in table.columns if name != id_column)
     takes_probability = len(columns) > 1 or (metric.takes_probabilities and len(classes) == 2)
     if len(columns) == 1:
         value = f"the probability of {classes[1]}" if takes_probability else "the class"
         form = f"{value} in column '{columns[0]}'"
     else:
+        assert path is not None
         _check_class_columns(path, columns, classes)
         form = f"a probability for each of {len(columns)} classes"
     return Template(path, table, tuple(ids), columns, form, takes_probability)
@@ -81,7 +89,7 @@ def write_submission(
     Nothing that is there is overwritten: a second submission of that name is called `name-2`. The ledger keeps what the
     person wrote into it, further columns too.
     """
-    table, separates = fill_template(template, predictions), separator(template.path)
+    table, separates = fill_template(template, predictions), separator(template.path) if template.path else ","
     text = to_csv(table, separates)
     _check_written(text, table, separates)
     folder.mkdir(parents=True, exist_ok=True)

@@ -25,7 +25,11 @@ def contest(table: str, template: str = "id,label\nt1,a\n", **options: Any) -> S
 
 def test_samples_are_in_the_order_of_the_table() -> None:
     samples = contest("id,label,person\nb,10,x\na,2,NA\n007,10,\u00e9\n", group_column="person")
-    assert (samples.ids.tolist(), samples.files.tolist(), samples.root) == (["b", "a", "007"], ["b", "a", "007"], Path("train"))
+    assert (samples.ids.tolist(), samples.images.files.tolist(), samples.images.root) == (
+        ["b", "a", "007"],
+        ["b", "a", "007"],
+        Path("train"),
+    )
     assert samples.classes == ("2", "10") and samples.targets is not None and samples.targets.tolist() == [1, 0, 1]
     assert samples.groups is not None and samples.groups.tolist() == ["x", "NA", "é"]
 
@@ -35,7 +39,7 @@ def test_a_contest_of_files_is_read_and_its_images_are_there(tmp_path: Path) -> 
     data = Data(source="csv", image_suffix="png", test_csv="test.csv")
     train, test = csv.load_train(data, folder), csv.load_test(data, folder, ("cat", "dog", "eel"))
     assert len(train) == 6 and len(test) == 3 and train.classes == ("cat", "dog", "eel")
-    assert all(samples.path(row).is_file() for samples in (train, test) for row in range(len(samples)))
+    assert all(samples.images.path(row).is_file() for samples in (train, test) for row in range(len(samples)))
 
 
 @pytest.mark.parametrize(
@@ -55,18 +59,18 @@ def test_a_contest_of_files_is_read_and_its_images_are_there(tmp_path: Path) -> 
 )
 def test_a_suffix_is_added_to_ids_that_have_none(suffix: str | None, name: str, file: str) -> None:
     samples = contest(f"id,label\n{name},a\nz.png,b\n", image_suffix=suffix)
-    assert samples.files.tolist() == [file, "z.png"]
+    assert samples.images.files.tolist() == [file, "z.png"]
     assert samples.ids.tolist() == [name, "z.png"], "the id stays as it is"
 
 
 def test_an_image_column_names_the_files() -> None:
     samples = contest("id,path,label\n1,a/x.jpg,c\n2,b/y,d\n", image_column="path", image_suffix=".png")
-    assert samples.ids.tolist() == ["1", "2"] and samples.files.tolist() == ["a/x.jpg", "b/y.png"]
+    assert samples.ids.tolist() == ["1", "2"] and samples.images.files.tolist() == ["a/x.jpg", "b/y.png"]
 
 
 def test_several_rows_may_share_an_image_but_not_an_id() -> None:
     samples = contest("id,path,label\n1,x.jpg,c\n2,x.jpg,d\n", image_column="path")
-    assert samples.files.tolist() == ["x.jpg", "x.jpg"]
+    assert samples.images.files.tolist() == ["x.jpg", "x.jpg"]
     with pytest.raises(DataError, match=r"^train\.csv: 1 ids in column 'id' stand more than once: '1' in lines 2 and 3$"):
         contest("id,path,label\n1,x.jpg,c\n1,y.jpg,d\n", image_column="path")
 
@@ -101,13 +105,13 @@ def test_an_image_outside_the_folder_is_refused(name: str) -> None:
 def test_a_path_that_stays_inside_is_taken(name: str) -> None:
     Path("train/real").mkdir(parents=True)
     Path("train/inside").symlink_to("real")
-    assert contest(f"id,path,label\n1,{name},a\n2,x.png,b\n", image_column="path").files[0] == name
+    assert contest(f"id,path,label\n1,{name},a\n2,x.png,b\n", image_column="path").images.files[0] == name
 
 
 def test_the_folder_itself_may_be_a_link() -> None:
     Path("images").mkdir()
     Path("train").symlink_to("images")
-    assert contest("id,label\n1.png,a\n2.png,b\n").files.tolist() == ["1.png", "2.png"]
+    assert contest("id,label\n1.png,a\n2.png,b\n").images.files.tolist() == ["1.png", "2.png"]
 
 
 def test_a_test_image_outside_the_folder_is_refused_too() -> None:
@@ -166,10 +170,10 @@ def test_test_samples_come_from_the_test_table_else_from_the_template_in_their_o
     Path("test.csv").write_text("path,id\nc.png,10\na.png,9\n", encoding="utf-8")
     data = Data(source="csv", image_suffix=".jpg")
     template = csv.load_test(data, HERE, ("x", "y"))
-    assert (template.ids.tolist(), template.files.tolist()) == (["9", "007", "10"], ["9.jpg", "007.jpg", "10.jpg"])
-    assert template.classes == ("x", "y") and template.targets is None and template.root == Path("test")
+    assert (template.ids.tolist(), template.images.files.tolist()) == (["9", "007", "10"], ["9.jpg", "007.jpg", "10.jpg"])
+    assert template.classes == ("x", "y") and template.targets is None and template.images.root == Path("test")
     table = csv.load_test(Data(source="csv", test_csv="test.csv", image_column="path", test_images="im"), HERE, ("x", "y"))
-    assert (table.ids.tolist(), table.files.tolist(), table.root) == (["10", "9"], ["c.png", "a.png"], Path("im"))
+    assert (table.ids.tolist(), table.images.files.tolist(), table.images.root) == (["10", "9"], ["c.png", "a.png"], Path("im"))
 
 
 def test_a_missing_table_is_told_with_the_option_that_names_it() -> None:

@@ -145,8 +145,8 @@ def test_the_csv_source_reads_the_contest(written: Path) -> None:
     assert train.classes == tuple("0123456789") and (len(train), len(test)) == (1437, 360)
     assert train.targets is not None
     target = load_digits().target
-    assert all(target[int(Path(name).stem)] == label for name, label in zip(train.files, train.targets, strict=True))
-    assert all(test.path(row).is_file() for row in range(len(test)))
+    assert all(target[int(Path(name).stem)] == label for name, label in zip(train.images.files, train.targets, strict=True))
+    assert all(test.images.path(row).is_file() for row in range(len(test)))
     assert csv.id_column(data, written) == "id"
 
 

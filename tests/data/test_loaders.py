@@ -16,6 +16,7 @@ from modules.config.errors import DataError
 from modules.config.pipeline import Pipeline
 from modules.config.schema import Augmentation
 from modules.config.values import Size
+from modules.data.images import ImageFiles
 from modules.data.loaders import Batch, BatchSampler, Draw, ImageBatches, Loader, explain_worker_death
 from modules.data.pixels import read_image, resize_image
 from modules.data.preprocessing import Preprocessing
@@ -34,7 +35,9 @@ def samples(tmp_path_factory: pytest.TempPathFactory) -> Samples:
     for row in range(COUNT):
         Image.fromarray(rng.integers(0, 256, (10 + row, 24 - row, 3), dtype=np.uint8)).save(folder / f"{row}.png")
     names = np.array([str(row) for row in range(COUNT)])
-    return Samples(names, folder, np.array([f"{row}.png" for row in range(COUNT)]), ("a", "b", "c"), np.arange(COUNT, dtype=np.int64) % 3)
+    return Samples(
+        names, ImageFiles(folder, np.array([f"{row}.png" for row in range(COUNT)])), ("a", "b", "c"), np.arange(COUNT, dtype=np.int64) % 3
+    )
 
 
 def pipeline(preset: str = "heavy") -> Any:
@@ -83,7 +86,7 @@ def test_images_are_those_of_the_files_resized_and_augmented_by_their_position(s
     assert all(batch.images.dtype == torch.uint8 and batch.images.shape[1:] == (12, 20, 3) for batch in batches)
     images, augmentation = torch.cat([batch.images for batch in batches]).numpy(), pipeline()
     for position, row in enumerate(rows_of(batches)):
-        pixels = resize_image(read_image(samples.root / f"{row}.png", 3), SIZE, "pad")
+        pixels = resize_image(read_image(samples.images.root / f"{row}.png", 3), SIZE, "pad")
         assert np.array_equal(images[position], apply(augmentation, pixels, 42, 0, 3, position))
 
 
@@ -109,12 +112,12 @@ def test_targets_and_rows_belong_to_the_images(samples: Samples) -> None:
         assert batch.targets.tolist() == [int(row) % 3 for row in batch.rows]
         assert batch.targets.dtype == batch.rows.dtype == torch.int64
         for image, row in zip(batch.images, batch.rows, strict=True):
-            pixels = resize_image(read_image(samples.root / f"{int(row)}.png", 3), SIZE, "pad")
+            pixels = resize_image(read_image(samples.images.root / f"{int(row)}.png", 3), SIZE, "pad")
             assert np.array_equal(image.numpy(), pixels)
 
 
 def test_unknown_targets_are_minus_one(samples: Samples) -> None:
-    test = Samples(samples.ids, samples.root, samples.files, samples.classes)
+    test = Samples(samples.ids, samples.images, samples.classes)
     batches = list(loader(test, shuffle=None).epoch(0))
     assert rows_of(batches) == list(range(COUNT)) and {int(target) for batch in batches for target in batch.targets} == {-1}
 
@@ -171,9 +174,9 @@ def test_every_row_is_left_out_in_some_epoch_and_not_always_the_same(samples: Sa
 @pytest.mark.parametrize("workers", [0, 1])
 def test_a_bad_image_is_the_plain_one_line_error_out_of_a_worker_too(samples: Samples, workers: int, tmp_path: Path) -> None:
     (tmp_path / "bad.png").write_bytes(b"no image")
-    files = samples.files.astype(object)
+    files = samples.images.files.astype(object)
     files[6] = str(tmp_path / "bad.png")
-    broken = Samples(samples.ids, samples.root, files.astype(str), samples.classes, samples.targets)
+    broken = Samples(samples.ids, ImageFiles(samples.images.root, files.astype(str)), samples.classes, samples.targets)
     batches: list[Batch] = []
     with pytest.raises(DataError) as caught:
         batches.extend(loader(broken, workers, shuffle=None).epoch(0))

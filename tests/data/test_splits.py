@@ -12,6 +12,7 @@ from sklearn.model_selection import GroupKFold, KFold, PredefinedSplit, Stratifi
 
 from modules.config.errors import DataError, OptionError
 from modules.config.schema import Split
+from modules.data.images import ImageFiles
 from modules.data.samples import Samples
 from modules.data.splits import (
     SPLITTERS,
@@ -33,7 +34,7 @@ def samples_of(targets: Any, groups: Any = None) -> Samples:
     targets = np.asarray(targets, dtype=np.int64)
     names = np.array([f"id{row}" for row in range(len(targets))])
     classes = tuple(f"class{index}" for index in range(int(targets.max()) + 1))
-    return Samples(names, Path(), names, classes, targets, None if groups is None else np.asarray(groups).astype(str))
+    return Samples(names, ImageFiles(Path(), names), classes, targets, None if groups is None else np.asarray(groups).astype(str))
 
 
 def random_samples(seed: int) -> tuple[Samples, int]:

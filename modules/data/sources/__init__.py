@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from modules.config.schema import Data
 from modules.data.samples import Samples
-from modules.data.sources import csv, digits
-from modules.data.sources.csv import declared_folds, id_column
+from modules.data.sources import csv, digits, torchvision
+from modules.data.sources.csv import declared_folds
+from modules.data.sources.torchvision import statistics
 
-__all__ = ["contest_folder", "declared_folds", "id_column", "load_test", "load_train"]
+__all__ = ["contest_folder", "declared_folds", "id_column", "load_test", "load_train", "statistics", "template_path"]
+
+TRAIN: dict[str, Callable[[Data, Path], Samples]] = {
+    "digits": csv.load_train,
+    "csv": csv.load_train,
+    "torchvision": torchvision.load_train,
+}
+TEST: dict[str, Callable[[Data, Path, tuple[str, ...]], Samples]] = {
+    "digits": csv.load_test,
+    "csv": csv.load_test,
+    "torchvision": torchvision.load_test,
+}
 
 
 def contest_folder(data: Data, data_path: str) -> Path:
@@ -18,8 +31,19 @@ def contest_folder(data: Data, data_path: str) -> Path:
 
 
 def load_train(data: Data, folder: Path) -> Samples:
-    return csv.load_train(data, folder)
+    return TRAIN[data.source](data, folder)
 
 
 def load_test(data: Data, folder: Path, classes: tuple[str, ...]) -> Samples:
-    return csv.load_test(data, folder, classes)
+    """The samples to predict, in the order of the source; with targets where it knows the answers."""
+    return TEST[data.source](data, folder, classes)
+
+
+def template_path(data: Data, folder: Path) -> Path | None:
+    """The contest's own template; None where the source has none, and one of ids and labels is made."""
+    return None if data.source == "torchvision" else folder / data.sample_submission
+
+
+def id_column(data: Data, folder: Path) -> str:
+    """The column of ids: as configured, or the first one of the template, or of a template that is made `id`."""
+    return csv.id_column(data, folder) if template_path(data, folder) else "id"

@@ -10,6 +10,7 @@ import pandas as pd
 
 from modules.config.errors import DataError, OptionError, gather, shorten
 from modules.config.schema import Data
+from modules.data.images import ImageFiles
 from modules.data.samples import Samples, Text, encode_labels
 from modules.data.tables import column, column_of_ids, read_table
 
@@ -24,11 +25,11 @@ def load_train(data: Data, folder: Path) -> Samples:
     ids, (classes, targets), groups, names = gather(
         lambda: column_of_ids(table, id_column(data, folder), path),
         lambda: encode_labels(column(table, label, path, "label_columns"), table.index, f"{path}, column '{label}'"),
-        lambda: _groups(table, data.group_column, path),
+        lambda: groups_of(table, data.group_column, path),
         lambda: column(table, data.image_column, path, "image_column") if data.image_column else None,
     )
-    files = _named_by_id(data, names or ids, root)
-    return Samples(ids=np.array(ids), root=root, files=files, classes=classes, targets=targets, groups=groups)
+    images = ImageFiles(root, named_by_id(data, names or ids, root))
+    return Samples(ids=np.array(ids), images=images, classes=classes, targets=targets, groups=groups)
 
 
 def load_test(data: Data, folder: Path, classes: tuple[str, ...]) -> Samples:
@@ -39,7 +40,7 @@ def load_test(data: Data, folder: Path, classes: tuple[str, ...]) -> Samples:
     ids = column_of_ids(table, id_column(data, folder), path)
     names = column(table, data.image_column, path, "image_column") if data.test_csv and data.image_column else ids
     root = folder / data.test_images
-    return Samples(ids=np.array(ids), root=root, files=_named_by_id(data, names, root), classes=classes)
+    return Samples(ids=np.array(ids), images=ImageFiles(root, named_by_id(data, names, root)), classes=classes)
 
 
 def declared_folds(data: Data, folder: Path, name: str, samples: Samples) -> Text:
@@ -62,7 +63,7 @@ def id_column(data: Data, folder: Path) -> str:
     return str(read_table(path, "data", "sample_submission").columns[0])
 
 
-def _groups(table: pd.DataFrame, name: str | None, path: Path) -> Text | None:
+def groups_of(table: pd.DataFrame, name: str | None, path: Path) -> Text | None:
     if name is None:
         return None
     groups = column(table, name, path, "group_column")
@@ -72,7 +73,7 @@ def _groups(table: pd.DataFrame, name: str | None, path: Path) -> Text | None:
     return np.array(groups)
 
 
-def _named_by_id(data: Data, names: list[str], root: Path) -> Text:
+def named_by_id(data: Data, names: list[str], root: Path) -> Text:
     """Paths relative to `root`: the name, with `image_suffix` where it has no image's suffix of its own.
 
     Raises DataError for names that lead out of `root`, by `..`, as an absolute path, or through a link.

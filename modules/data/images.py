@@ -1,0 +1,107 @@
+"""Where the pixels of samples are: in files, or in an array in memory. Both are asked by the same methods."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from hashlib import blake2b
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from modules.data.pixels import Pixels, check_headers, check_pixels, read_image
+
+
+@dataclass(frozen=True)
+class ImageFiles:
+    """files: (N,) paths relative to `root`. An array of text, so that worker processes share its memory."""
+
+    root: Path
+    files: NDArray[np.str_]
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    def path(self, row: int) -> Path:
+        return self.root / str(self.files[row])
+
+    def read(self, row: int, channels: int) -> Pixels:
+        """(height, width, channels) uint8. Raises DataError."""
+        return read_image(self.path(row), channels)
+
+    def name(self, row: int) -> str:
+        """What the image is called when a person is told of it; rows of one name are one image."""
+        return str(self.files[row])
+
+    def header_faults(self) -> list[str | None]:
+        """What is wrong with each image, as far as its header tells; None where nothing is."""
+        return check_headers(self.path(row) for row in range(len(self)))
+
+    def pixel_faults(self) -> list[str | None]:
+        """What is wrong with each image, found out by decoding it; None where nothing is."""
+        return check_pixels(self.path(row) for row in range(len(self)))
+
+    def identity(self, row: int) -> str:
+        """What a resumed run must find again."""
+        return f"{self.files[row]}\t{self.size(row)}"
+
+    def size(self, row: int) -> int:
+        """Bytes; images of different sizes are different images. -1 where there is no such file."""
+        try:
+            return self.path(row).stat().st_size
+        except OSError:
+            return -1
+
+    def digest(self, row: int) -> bytes:
+        """Equal for images that are the same to the byte. Raises OSError."""
+        with open(self.path(row), "rb") as file:
+            total = blake2b(digest_size=16)
+            while part := file.read(1 << 20):
+                total.update(part)
+        return total.digest()
+
+    def take(self, rows: NDArray[np.int64]) -> ImageFiles:
+        return replace(self, files=self.files[rows])
+
+
+@dataclass(frozen=True)
+class ImageArrays:
+    """pixels: (N, height, width) grey or (N, height, width, 3) uint8, which worker processes share. names: (N,) text."""
+
+    names: NDArray[np.str_]
+    pixels: Pixels
+
+    def __len__(self) -> int:
+        return len(self.pixels)
+
+    def read(self, row: int, channels: int) -> Pixels:
+        """(height, width, channels) uint8; grey to colour and back by the same rule as files."""
+        image = Image.fromarray(self.pixels[row])
+        mode = "L" if channels == 1 else "RGB"
+        image = image if image.mode == mode else image.convert(mode)
+        return np.array(image).reshape(image.height, image.width, channels)
+
+    def name(self, row: int) -> str:
+        return str(self.names[row])
+
+    def header_faults(self) -> list[str | None]:
+        return [None] * len(self)
+
+    def pixel_faults(self) -> list[str | None]:
+        return [None] * len(self)
+
+    def identity(self, row: int) -> str:
+        return self.digest(row).hex()
+
+    def size(self, row: int) -> int:
+        return int(self.pixels[row].nbytes)
+
+    def digest(self, row: int) -> bytes:
+        return blake2b(self.pixels[row].tobytes(), digest_size=16).digest()
+
+    def take(self, rows: NDArray[np.int64]) -> ImageArrays:
+        return ImageArrays(self.names[rows], self.pixels[rows])
+
+
+Images = ImageFiles | ImageArrays
