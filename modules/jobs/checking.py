@@ -22,7 +22,7 @@ def check_plan(plan: Plan) -> list[str]:
     batch_size = min(plan.config.hyper_params.batch_size, len(fold.train_rows))
     one_batch = replace(fold, train_rows=fold.train_rows[:batch_size])
     batches = train_batches(replace(plan, process=replace(plan.process, workers=0)), one_batch)
-    learner = make_learner(plan, network, steps_per_epoch=1)
+    learner = make_learner(plan, fold, network, steps_per_epoch=1)
     with told(short_of_memory(batch_size, *plan.preprocessing.size)):
         outcome = train_epoch_of(plan, fold, learner, batches, 1, 0, Silence())
     test_samples = check_test_images(plan.config, plan)

@@ -12,6 +12,8 @@ import numpy as np
 from modules.compute.process import start_process
 from modules.config.errors import DataError, OptionError, gather, shorten
 from modules.config.schema import Config
+from modules.config.values import ClassWeights
+from modules.data.class_weights import order_weights
 from modules.data.preprocessing import make_preprocessing
 from modules.data.samples import Rows, Samples
 from modules.data.sources import contest_folder, declared_folds, load_test, load_train, statistics
@@ -43,7 +45,7 @@ def prepare(config: Config, run: RunDirectory | None = None) -> Plan:
         config = _computed_as_before(config, run)
     (process, remarks), samples, *_ = gather(
         lambda: start_process(config.settings, config.compute),
-        lambda: load_train(config.data, contest_folder(config.data, config.settings.data_path)),
+        lambda: _with_known_weights(config, load_train(config.data, contest_folder(config.data, config.settings.data_path))),
         lambda: _check_network(config, pretrained if run is None else False),
         lambda: check_optimizer(config.hyper_params),
         lambda: _check_pipelines(config),
@@ -159,6 +161,13 @@ def _check_network(config: Config, pretrained: bool | str) -> None:
     """Builds the model once, for two classes: its name, weights, image size and frozen parts are then known to be good."""
     check_name(config.model)
     freeze(build_network(config.model, 2, config.data.channels, config.data.image_size, pretrained), config.model.freeze)
+
+
+def _with_known_weights(config: Config, samples: Samples) -> Samples:
+    """The samples, where class_weights are of exactly their classes. Raises OptionError."""
+    if isinstance(config.hyper_params.class_weights, ClassWeights):
+        order_weights(config.hyper_params.class_weights, samples.classes)
+    return samples
 
 
 def _leaks(samples: Samples, folds: tuple[Fold, ...]) -> list[str]:

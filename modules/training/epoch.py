@@ -11,6 +11,7 @@ from torch import nn
 
 from modules.compute.process import Process
 from modules.data.loaders import Batch
+from modules.data.mixing import Mixer, leave_unmixed
 from modules.data.preprocessing import Normalizer
 from modules.models.freezing import set_training
 from modules.models.objectives import Objective
@@ -31,6 +32,7 @@ class Learner:
     schedule: Schedule
     normalizer: Normalizer
     process: Process
+    mixer: Mixer = leave_unmixed
 
 
 @dataclass(frozen=True)
@@ -70,7 +72,7 @@ def train_epoch(learner: Learner, batches: Iterable[Batch], first_step: int, sin
 
 def _step(learner: Learner, batch: Batch) -> torch.Tensor:
     images = learner.normalizer(batch.images)
-    targets = batch.targets.to(images.device, non_blocking=True)
+    images, targets = learner.mixer(images, batch.targets.to(images.device, non_blocking=True))
     with learner.process.autocast():
         logits = learner.module(images)
     loss = learner.objective.loss(logits, targets)

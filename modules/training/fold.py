@@ -68,7 +68,7 @@ def _train(
     hyper, metric = plan.config.hyper_params, find_metric(plan.config.hyper_params.metric)
     network = make_network(plan, fold.number, pretrained=plan.pretrained if state is None else False)
     batches, validation = train_batches(plan, fold), valid_batches(plan, fold)
-    learner = make_learner(plan, network, len(batches))
+    learner = make_learner(plan, fold, network, len(batches))
     step = 0 if state is None else _restore(learner, state)
     while not _is_over(plan, progress, records):
         epoch, started = len(records) + 1, time.perf_counter()

@@ -13,7 +13,7 @@ from modules.config.errors import ConfigError
 from modules.config.printer import to_ini
 from modules.config.reader import read_config
 from modules.config.schema import OPTIONS, Config
-from modules.config.values import Size
+from modules.config.values import ClassWeights, Size
 
 NOTES = """\
 [settings]
@@ -281,6 +281,41 @@ def test_a_size_is_one_number_or_height_and_width() -> None:
             assert mistakes(f"[data]\nimage_size = {text}\n") == (
                 f"config.ini:2 [data] image_size: expected N or H, W, integers >= 8 and <= 8192, got {text!r}",
             )
+
+
+@pytest.mark.parametrize(
+    ("text", "weights"),
+    [
+        ("cat: 2, dog: 0.5", ClassWeights(("cat", "dog"), (2.0, 0.5))),
+        ("2, 0.5, 1,", ClassWeights((), (2.0, 0.5, 1.0))),
+        ("a: b : 1e-3", ClassWeights(("a: b",), (0.001,))),
+        ("0: 1, 1: 2", ClassWeights(("0", "1"), (1.0, 2.0))),
+        ("Balanced", "balanced"),
+    ],
+)
+def test_class_weights_are_a_word_or_numbers_with_or_without_names(text: str, weights: object) -> None:
+    assert read(f"[hyper_params]\nclass_weights = {text}\n").hyper_params.class_weights == weights
+
+
+@pytest.mark.parametrize(
+    "text", ["cat: 2, dog", "cat: 0", "cat: 2, cat: 1", "cat: -1", "cat: nan", "1, 0", ": 2", "cat: 2,, dog: 1", "cat", ""]
+)
+def test_class_weights_are_positive_one_for_each_name(text: str) -> None:
+    expected = "expected one of none, balanced or a number > 0 a class, such as cat: 2, dog: 1"
+    assert mistakes("", f"hyper_params.class_weights={text}") == (f"override hyper_params.class_weights: {expected}, got {text!r}",)
+
+
+def test_a_misspelt_word_for_class_weights_is_told_the_right_one() -> None:
+    (line,) = mistakes("[hyper_params]\nclass_weights = balancd\n")
+    assert line.startswith("config.ini:2 [hyper_params] class_weights: expected ")
+    assert line.endswith("got 'balancd' (did you mean balanced?)")
+
+
+@pytest.mark.parametrize("option", ["mixup", "cutmix"])
+def test_images_of_batches_of_one_cannot_be_mixed(option: str) -> None:
+    assert mistakes(f"[augmentation]\n{option} = 0.2\n[hyper_params]\nbatch_size = 1\n") == (
+        f"config.ini:2 [augmentation] {option}: images of one batch are blended, and batch_size is 1; use 2 or more",
+    )
 
 
 @pytest.mark.parametrize(("old", "new"), [("epoch", "epochs"), ("lr_rate", "learning_rate"), ("lr", "learning_rate")])

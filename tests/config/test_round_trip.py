@@ -11,7 +11,7 @@ from modules.config.pipeline import Pipeline
 from modules.config.printer import to_ini, to_markdown
 from modules.config.reader import read_config
 from modules.config.schema import OPTIONS, SECTIONS, Config, Option
-from modules.config.values import Bounds, Size, format_value, parse_value
+from modules.config.values import Bounds, ClassWeights, Size, format_value, parse_value
 
 ALL = [option for options in OPTIONS.values() for option in options.values()]
 SOME_TEXT = (
@@ -70,6 +70,8 @@ def texts_of(option: Option) -> list[str]:
             found += ["48", "48, 96", "96, 48"]
         elif kind is Pipeline:
             found += SOME_CALLS
+        elif kind is ClassWeights:
+            found += ["cat: 2, dog: 0.5", "한글: 1e-07, a: b: 3, 'q': 2.5", "2, 1, 0.25", "7"]
         elif kind is str:
             found += [text for text in SOME_TEXT if "," not in text]
         elif get_origin(kind) is tuple:
@@ -143,6 +145,8 @@ def test_all_options_changed_at_once_round_trip() -> None:
         (("a",), tuple[str, ...]),
         ((0.1, 1e-7, 0.3), tuple[float, ...]),
         ((1e16, 0.1 + 0.2), tuple[float, ...]),
+        (ClassWeights(("cat", "a: b"), (2.0, 0.1 + 0.2)), ClassWeights),
+        (ClassWeights((), (2.0, 1e-7)), Literal["none"] | ClassWeights),
         (Size(32, 64), Size),
         (Size(64, 32), Size),
         (Size(64, 64), Size),
