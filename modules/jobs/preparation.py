@@ -108,7 +108,7 @@ def say(*lines: str) -> None:
 
 
 def _for_debugging(config: Config) -> Config:
-    return replace(config, hyper_params=replace(config.hyper_params, epochs=1, warmup_epochs=0.0))
+    return replace(config, hyper_params=replace(config.hyper_params, epochs=1, probe_epochs=0, warmup_epochs=0.0))
 
 
 def _with_epochs_of(config: Config, name: str) -> Config:

@@ -47,6 +47,15 @@ class FoldDirectory:
     def predictions(self) -> Path:
         return self.path / "predictions.csv"
 
+    @property
+    def epochs(self) -> Path:
+        """The folder of settings.keep_epochs."""
+        return self.path / "epochs"
+
+    def epoch(self, number: int, loss: float, score: float) -> Path:
+        """The kept weights of one epoch, named so that the names sort by epoch: epoch003_loss0.1234_score0.9876.pt."""
+        return self.epochs / f"epoch{number:03d}_loss{loss:.4f}_score{score:.4f}.pt"
+
 
 @dataclass(frozen=True)
 class RunDirectory:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
+from timm.utils import ModelEmaV3
 
 from modules.compute.seeding import seed_torch
 from modules.data.class_weights import weigh_classes
@@ -19,6 +22,7 @@ from modules.prediction.predict import Outcome, predict
 from modules.prediction.tta import VIEWS
 from modules.training.epoch import Learner
 from modules.training.optimizer import make_optimizer
+from modules.training.phases import TrainingPhase
 from modules.training.plan import Plan
 from modules.training.schedule import make_schedule
 
@@ -31,20 +35,33 @@ def make_network(plan: Plan, fold_number: int, pretrained: bool | str) -> Networ
     return network
 
 
-def make_learner(plan: Plan, fold: Fold, network: Network, steps_per_epoch: int) -> Learner:
-    hyper = plan.config.hyper_params
-    still = freeze(network, plan.config.model.freeze)
+def make_learner(plan: Plan, fold: Fold, network: Network, phase: TrainingPhase, steps_per_epoch: int) -> Learner:
+    """What the phase learns with, as it is before its first step.
+
+    The moving average is timm's: its decay grows with the phase's steps, from 0 at the first, which leaves nothing of the
+    weights before it, up to ema_decay. BatchNorm's statistics are averaged like the weights.
+    """
+    hyper, decay = phase.hyper, plan.config.model.ema_decay
+    still = freeze(network, phase.freeze)
     return Learner(
         module=network.module,
         still=still,
         objective=fold_objective(plan, fold),
-        optimizer=make_optimizer(network.module, hyper),
+        optimizer=make_optimizer(network.module, hyper, network.head),
         scaler=torch.amp.GradScaler(plan.process.device.type, enabled=plan.process.precision == "float16"),
         schedule=make_schedule(hyper, steps_per_epoch),
         normalizer=Normalizer(plan.preprocessing, plan.process.device, plan.process.channels_last),
         process=plan.process,
         mixer=make_mixer(plan.config.augmentation, len(plan.samples.classes)),
+        accumulate=hyper.accumulate,
+        clip_grad=hyper.clip_grad,
+        ema=ModelEmaV3(network.module, decay=decay, use_warmup=True) if decay > 0 else None,
     )
+
+
+def steps_per_epoch(plan: Plan, batches: Loader) -> int:
+    """Of the optimiser."""
+    return math.ceil(len(batches) / plan.config.hyper_params.accumulate)
 
 
 def fold_objective(plan: Plan, fold: Fold) -> Objective:

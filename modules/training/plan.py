@@ -9,6 +9,7 @@ from modules.config.schema import Config
 from modules.data.preprocessing import Preprocessing
 from modules.data.samples import Samples
 from modules.data.splits import Fold
+from modules.training.phases import TrainingPhase, make_phases
 
 
 @dataclass(frozen=True)
@@ -29,5 +30,14 @@ class Plan:
     run_id: str
 
     @property
+    def phases(self) -> tuple[TrainingPhase, ...]:
+        return make_phases(self.config.model, self.config.hyper_params)
+
+    def phase_of(self, epoch: int) -> TrainingPhase:
+        """Epochs count from 1."""
+        return next(phase for phase in self.phases if epoch <= phase.last_epoch)
+
+    @property
     def epochs(self) -> int:
-        return self.config.hyper_params.epochs
+        """Of all phases, if patience does not end them sooner."""
+        return self.phases[-1].last_epoch
