@@ -10,8 +10,9 @@ from hashlib import sha256
 import numpy as np
 
 from modules.compute.process import start_process
-from modules.config.errors import DataError, gather, shorten
+from modules.config.errors import DataError, UserError, gather, shorten
 from modules.config.schema import Config
+from modules.data.duplicates import describe_duplicates
 from modules.data.preprocessing import make_preprocessing
 from modules.data.samples import Rows, Samples
 from modules.data.sources import contest_folder, load_test, load_train, statistics
@@ -51,6 +52,7 @@ def prepare(config: Config, run: RunDirectory | None = None) -> Plan:
         if config.data.bad_images == "skip":
             samples = _without_bad_images(samples)
         _, folds = gather(lambda: refuse_bad_images(samples), lambda: make_folds(samples, config.split, config.settings.seed))
+        say(*describe_duplicates(samples, folds, _test_set(config, samples.classes)))
         run_id = uuid.uuid4().hex
     else:
         samples, folds, run_id = _as_they_were(samples, run)
@@ -134,14 +136,21 @@ def _check_network(config: Config, pretrained: bool | str) -> None:
 
 def _leaks(samples: Samples, numbers: Rows) -> list[str]:
     """Warnings of what several folds share; scores are too good then."""
-    names = np.array([samples.images.name(row) for row in range(len(samples))])
-    keys = {"images": names} | ({} if samples.groups is None else {"groups": samples.groups})
+    keys = {} if samples.groups is None else {"groups": samples.groups}
     shared = {name: divided(values, numbers) for name, values in keys.items()}
     return [
         f"warning: {len(found)} {name} are in several folds, so that scores are too good: {shorten(found)}; see [split] method"
         for name, found in shared.items()
         if found
     ]
+
+
+def _test_set(config: Config, classes: tuple[str, ...]) -> Samples | None:
+    """The test set, where it is there already: training does not need it."""
+    try:
+        return load_test(config.data, contest_folder(config.data, config.settings.data_path), classes)
+    except UserError:
+        return None
 
 
 def _check_pipelines(config: Config) -> None:
