@@ -358,6 +358,9 @@ def _of_sources(config: Config) -> Iterator[Contradiction]:
         yield Contradiction((("data", "dataset"), source), "source = torchvision needs the name of a data set, such as FashionMNIST")
     if data.source != "torchvision" and data.dataset is not None:
         yield Contradiction((("data", "dataset"), source), f"only source = torchvision has one, and source is {data.source}")
+    if data.source in ("folder", "torchvision") and data.group_column is not None:
+        message = f"a column of a table, and source = {data.source} has no table of training samples; use csv"
+        yield Contradiction((("data", "group_column"), source), message)
     if data.source == "torchvision" and data.extra_csv is not None:
         yield Contradiction((("data", "extra_csv"), source), "the images of source = torchvision are no files; use csv or folder")
     if data.extra_images is not None and data.extra_csv is None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from hashlib import blake2b
 from pathlib import Path
@@ -44,22 +47,16 @@ class ImageFiles:
 
     def identity(self, row: int) -> str:
         """What a resumed run must find again."""
-        return f"{self.files[row]}\t{self.size(row)}"
+        return f"{self.files[row]}\t{_size(self.path(row))}"
 
-    def size(self, row: int) -> int:
-        """Bytes; images of different sizes are different images. -1 where there is no such file."""
-        try:
-            return self.path(row).stat().st_size
-        except OSError:
-            return -1
+    def sizes(self) -> NDArray[np.int64]:
+        """(N,) bytes; images of different sizes are different images. -1 where there is no such file."""
+        return np.array([_size(self.path(row)) for row in range(len(self))], dtype=np.int64)
 
-    def digest(self, row: int) -> bytes:
-        """Equal for images that are the same to the byte. Raises OSError."""
-        with open(self.path(row), "rb") as file:
-            total = blake2b(digest_size=16)
-            while part := file.read(1 << 20):
-                total.update(part)
-        return total.digest()
+    def digests(self, rows: NDArray[np.int64]) -> list[bytes | None]:
+        """Equal for images that are the same to the byte; None where there is no such file."""
+        with ThreadPoolExecutor(max_workers=min(16, 4 * (os.cpu_count() or 1))) as pool:
+            return list(pool.map(lambda row: _digest(self.path(row)), rows.tolist()))
 
     def take(self, rows: NDArray[np.int64]) -> ImageFiles:
         return replace(self, files=self.files[rows])
@@ -92,16 +89,31 @@ class ImageArrays:
         return [None] * len(self)
 
     def identity(self, row: int) -> str:
-        return self.digest(row).hex()
+        return str(blake2b(self.pixels[row].tobytes(), digest_size=16).hexdigest())
 
-    def size(self, row: int) -> int:
-        return int(self.pixels[row].nbytes)
+    def sizes(self) -> NDArray[np.int64]:
+        return np.full(len(self), self.pixels[:1].nbytes, dtype=np.int64)
 
-    def digest(self, row: int) -> bytes:
-        return blake2b(self.pixels[row].tobytes(), digest_size=16).digest()
+    def digests(self, rows: NDArray[np.int64]) -> list[bytes | None]:
+        return [blake2b(self.pixels[row].tobytes(), digest_size=16).digest() for row in rows.tolist()]
 
     def take(self, rows: NDArray[np.int64]) -> ImageArrays:
         return ImageArrays(self.names[rows], self.pixels[rows])
 
 
 Images = ImageFiles | ImageArrays
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return -1
+
+
+def _digest(path: Path) -> bytes | None:
+    try:
+        with open(path, "rb") as file:
+            return hashlib.file_digest(file, lambda: blake2b(digest_size=16)).digest()
+    except OSError:
+        return None

@@ -10,10 +10,11 @@ from hashlib import sha256
 import numpy as np
 
 from modules.compute.process import start_process
-from modules.config.errors import DataError, OptionError, gather, shorten
+from modules.config.errors import DataError, OptionError, UserError, gather, shorten
 from modules.config.schema import Config
 from modules.config.values import ClassWeights
 from modules.data.class_weights import order_weights
+from modules.data.duplicates import describe_duplicates
 from modules.data.preprocessing import make_preprocessing
 from modules.data.samples import Rows, Samples
 from modules.data.sources import contest_folder, declared_folds, load_test, load_train, statistics
@@ -55,6 +56,7 @@ def prepare(config: Config, run: RunDirectory | None = None) -> Plan:
         if config.data.bad_images == "skip":
             samples = _without_bad_images(samples)
         _, all_folds = gather(lambda: refuse_bad_images(samples), lambda: _make_folds(samples, config))
+        say(*describe_duplicates(samples, all_folds, _test_set(config, samples.classes)))
         run_id = uuid.uuid4().hex
     else:
         samples, all_folds, run_id = _as_they_were(samples, run)
@@ -172,14 +174,21 @@ def _with_known_weights(config: Config, samples: Samples) -> Samples:
 
 def _leaks(samples: Samples, folds: tuple[Fold, ...]) -> list[str]:
     """Warnings of what several folds share; scores are too good then."""
-    names = np.array([samples.images.name(row) for row in range(len(samples))])
-    keys = {"images": names} | ({} if samples.groups is None else {"groups": samples.groups})
+    keys = {} if samples.groups is None else {"groups": samples.groups}
     shared = {name: divided(values, folds) for name, values in keys.items()}
     return [
         f"warning: {len(found)} {name} are in several folds, so that scores are too good: {shorten(found)}; see [split] method"
         for name, found in shared.items()
         if found
     ]
+
+
+def _test_set(config: Config, classes: tuple[str, ...]) -> Samples | None:
+    """The test set, where it is there already: training does not need it."""
+    try:
+        return load_test(config.data, contest_folder(config.data, config.settings.data_path), classes)
+    except UserError:
+        return None
 
 
 def _check_pipelines(config: Config) -> None:

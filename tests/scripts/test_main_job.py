@@ -318,7 +318,7 @@ def test_groups_and_images_in_several_folds_are_told(contest: Path, capsys: pyte
     assert run_train(*_named(contest, *more), "--quiet") == 0
     err = capsys.readouterr().err
     assert "groups are in several folds, so that scores are too good: p0" in err
-    assert "warning: 1 images are in several folds, so that scores are too good: train_000.png" in err
+    assert "warning: 1 images train folds that validate a copy, so that scores are too good (the same bytes): train_000.png" in err
 
 
 def test_a_run_may_be_called_as_the_ledger_is(copied: tuple[Path, list[str]]) -> None:

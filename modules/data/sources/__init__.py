@@ -7,8 +7,9 @@ from pathlib import Path
 
 from modules.config.schema import Data
 from modules.data.samples import Samples
-from modules.data.sources import csv, digits, torchvision
+from modules.data.sources import csv, digits, folder, torchvision
 from modules.data.sources.csv import declared_folds
+from modules.data.sources.extra import add_extra
 from modules.data.sources.torchvision import statistics
 
 __all__ = ["contest_folder", "declared_folds", "id_column", "load_test", "load_train", "statistics", "template_path"]
@@ -16,11 +17,13 @@ __all__ = ["contest_folder", "declared_folds", "id_column", "load_test", "load_t
 TRAIN: dict[str, Callable[[Data, Path], Samples]] = {
     "digits": csv.load_train,
     "csv": csv.load_train,
+    "folder": folder.load_train,
     "torchvision": torchvision.load_train,
 }
 TEST: dict[str, Callable[[Data, Path, tuple[str, ...]], Samples]] = {
     "digits": csv.load_test,
     "csv": csv.load_test,
+    "folder": folder.load_test,
     "torchvision": torchvision.load_test,
 }
 
@@ -30,20 +33,24 @@ def contest_folder(data: Data, data_path: str) -> Path:
     return digits.write_contest(Path(data_path)) if data.source == "digits" else Path(data_path)
 
 
-def load_train(data: Data, folder: Path) -> Samples:
-    return TRAIN[data.source](data, folder)
+def load_train(data: Data, contest: Path) -> Samples:
+    """The labelled samples of the source, and behind them those of extra_csv."""
+    samples = TRAIN[data.source](data, contest)
+    return samples if data.extra_csv is None else add_extra(samples, data, contest, id_column(data, contest))
 
 
-def load_test(data: Data, folder: Path, classes: tuple[str, ...]) -> Samples:
+def load_test(data: Data, contest: Path, classes: tuple[str, ...]) -> Samples:
     """The samples to predict, in the order of the source; with targets where it knows the answers."""
-    return TEST[data.source](data, folder, classes)
+    return TEST[data.source](data, contest, classes)
 
 
-def template_path(data: Data, folder: Path) -> Path | None:
+def template_path(data: Data, contest: Path) -> Path | None:
     """The contest's own template; None where the source has none, and one of ids and labels is made."""
-    return None if data.source == "torchvision" else folder / data.sample_submission
+    if data.source == "folder":
+        return folder.template_path(data, contest)
+    return None if data.source == "torchvision" else contest / data.sample_submission
 
 
-def id_column(data: Data, folder: Path) -> str:
-    """The column of ids: as configured, or the first one of the template, or of a template that is made `id`."""
-    return csv.id_column(data, folder) if template_path(data, folder) else "id"
+def id_column(data: Data, contest: Path) -> str:
+    """The column of ids: as configured, or the first one of the template; `id` where there is none."""
+    return csv.id_column(data, contest) if template_path(data, contest) else data.id_column or "id"

@@ -63,6 +63,13 @@ def id_column(data: Data, folder: Path) -> str:
     return str(read_table(path, "data", "sample_submission").columns[0])
 
 
+def with_suffix(name: str, suffix: str | None) -> str:
+    """The name, with the suffix where it has no image's suffix of its own."""
+    if not suffix or name.lower().endswith(IMAGE_SUFFIXES):
+        return name
+    return name + (suffix if suffix.startswith(".") else f".{suffix}")
+
+
 def groups_of(table: pd.DataFrame, name: str | None, path: Path) -> Text | None:
     if name is None:
         return None
@@ -78,9 +85,7 @@ def named_by_id(data: Data, names: list[str], root: Path) -> Text:
 
     Raises DataError for names that lead out of `root`, by `..`, as an absolute path, or through a link.
     """
-    suffix = data.image_suffix or ""
-    suffix = suffix if not suffix or suffix.startswith(".") else f".{suffix}"
-    files = [name if name.lower().endswith(IMAGE_SUFFIXES) else name + suffix for name in names]
+    files = [with_suffix(name, data.image_suffix) for name in names]
     inside = os.path.realpath(root) + os.sep
     outside = [file for file in files if "\0" in file or not os.path.realpath(os.path.join(root, file)).startswith(inside)]
     if outside:

@@ -169,7 +169,8 @@ def _by_hand(data: Data, folder: Path, kind: Kind, addresses: Sequence[str], fau
     packed = [path for place in (folder, target) for file in files if (path := place / file).is_file()]
     if packed and len(packed) >= len(files):
         return f"{data.dataset} is not unpacked, or damaged, in {target}: unpack {shorten(sorted(set(packed)), 4)}"
-    return f"{data.dataset} is not in {target}, or damaged, and {addresses[0]} {fault}; put the contents of {shorten(files)} there"
+    unpacked = ", unpacked" if kind.folder else ""
+    return f"{data.dataset} is not in {target}, or damaged, and {addresses[0]} {fault}; put {shorten(files)} there{unpacked}"
 
 
 def _short(error: Exception) -> str:
