@@ -8,6 +8,7 @@ import re
 import socket
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlparse
@@ -22,6 +23,17 @@ State = dict[str, torch.Tensor]
 
 WRAPPERS = ("state_dict", "model_state_dict", "model", "model_ema", "state_dict_ema")
 PREFIXES = re.compile(r"^(module\.|_orig_mod\.|model\.(?=.*\.))+")
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A checkpoint of a run of Foldini: its first layer is kept as it is, its head where the classes are the same."""
+
+    path: Path
+    same_classes: bool
+
+    def __str__(self) -> str:
+        return str(self.path)
 
 
 def read_weights(path: Path) -> State:
