@@ -20,6 +20,7 @@ from modules.data.splits import SPLITTERS
 from modules.data.transforms import PRESETS
 from modules.models.heads import INITIALISATIONS
 from modules.models.objectives import make_objective
+from modules.models.pooling import POOLINGS
 from modules.prediction.ensemble import combine
 from modules.prediction.metrics import METRICS, find_metric
 from modules.prediction.tta import VIEWS
@@ -43,6 +44,7 @@ DICTS: list[tuple[str, str, Iterable[str], set[str]]] = [
     ("hyper_params", "metric", METRICS, {"auto"}),
     ("inference", "tta", VIEWS, set()),
     ("model", "head_init", INITIALISATIONS, {"default"}),
+    ("model", "pooling", POOLINGS, {"auto"}),
     ("settings", "precision", PRECISIONS, {"auto"}),
 ]
 # Choices that select code without such a dict; each has a test below or in the folder named.
