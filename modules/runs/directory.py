@@ -47,6 +47,11 @@ class FoldDirectory:
     def predictions(self) -> Path:
         return self.path / "predictions.csv"
 
+    @property
+    def predictions_without_tta(self) -> Path:
+        """Beside predictions.csv where that was made with views."""
+        return self.path / "predictions.none.csv"
+
 
 @dataclass(frozen=True)
 class RunDirectory:
@@ -73,6 +78,14 @@ class RunDirectory:
     @property
     def oof(self) -> Path:
         return self.path / "oof.csv"
+
+    def oof_with(self, tta: str) -> Path:
+        """What inference made of the out-of-fold rows under another TTA than the run's own; a .json beside it tells whose it is."""
+        return self.path / f"oof.{tta}.csv"
+
+    @property
+    def export(self) -> Path:
+        return self.path / "export"
 
     @property
     def result(self) -> Path:
