@@ -35,8 +35,8 @@ FLAGS: Mapping[str, Mapping[str, str]] = {
 LOOKS: Mapping[str, str] = {
     "data": "class counts, image sizes, folds, and a picture of augmented batches",
     "model": "a table of the model's layers: shapes, parameters, what trains, multiply-adds, memory",
-    "export": "[RUN] the best models' bare weights, for timm or torchvision alone; without RUN: inference.run",
-    "bundle": "[RUN] one zip with code, config and weights that runs inference.py elsewhere, without a network",
+    "export": "[RUN ...] the best models' bare weights, for timm or torchvision alone; without RUN: inference.run",
+    "bundle": "[RUN ...] one zip with code, config and weights that runs inference.py elsewhere, without a network",
 }
 
 
@@ -45,7 +45,7 @@ class Command:
     """A command line, read and its config checked as far as the INI alone can tell.
 
     `config_files` are those that were named; where none were, `config` comes from config.ini in the current folder.
-    `look`: what look.py is asked for; `run`: the run that it names.
+    `look`: what look.py is asked for; `runs`: the runs that it names.
     """
 
     config: Config
@@ -55,7 +55,7 @@ class Command:
     quiet: bool = False
     resume: str | None = None
     look: str | None = None
-    run: str | None = None
+    runs: tuple[str, ...] = ()
 
 
 class Stopped(BaseException):
@@ -107,7 +107,7 @@ def read_command(name: str, arguments: Sequence[str]) -> Command | None:
     seen: set[str] = set()
     rest = list(arguments)
     look = _look(rest) if name == "look" and not {"-h", "--help"}.intersection(rest) else None
-    run = None
+    runs: list[str] = []
     while rest:
         argument = rest.pop(0)
         flag, equals, value = argument.partition("=")
@@ -125,8 +125,8 @@ def read_command(name: str, arguments: Sequence[str]) -> Command | None:
             raise ConfigError(f"{argument}: unknown flag{hint(argument, flags) or there_are}")
         elif re.match(r"\s*\w+\.\w+\s*=", argument) or ("=" in argument and not argument.endswith(".ini")):
             overrides.append(argument)
-        elif look in ("export", "bundle") and run is None and not argument.endswith(".ini"):
-            run = argument
+        elif look in ("export", "bundle") and not argument.endswith(".ini"):
+            runs.append(argument)
         else:
             files.append(argument)
     config, warnings = _read(files, overrides, resume)
@@ -135,7 +135,7 @@ def read_command(name: str, arguments: Sequence[str]) -> Command | None:
         return None
     for warning in warnings:
         print(warning, file=sys.stderr)
-    return Command(config, tuple(files), tuple(overrides), "--check" in seen, "--quiet" in seen, resume, look, run)
+    return Command(config, tuple(files), tuple(overrides), "--check" in seen, "--quiet" in seen, resume, look, tuple(runs))
 
 
 def _look(rest: list[str]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Container, Iterable
 from pathlib import Path
 
 from modules.config.schema import OLD_SPELLINGS, OPTIONS, SECTIONS, Config, Option
@@ -11,12 +12,15 @@ from modules.config.values import describe, format_value
 DOCS = Path(__file__).parents[2] / "docs" / "config.md"
 
 
-def to_ini(config: Config, help: bool = True) -> str:
-    """The whole config; with `help`, each option under its help and its default. Reading it back gives an equal Config."""
+def to_ini(config: Config, help: bool = True, sections: Iterable[str] = tuple(OPTIONS), left_out: Container[tuple[str, str]] = ()) -> str:
+    """The whole config; with `help`, each option under its help and its default. Reading it back gives an equal Config.
+
+    `sections`: only those; `left_out`: (section, option) pairs that are not written.
+    """
     lines = []
-    for section, options in OPTIONS.items():
+    for section in sections:
         lines.append(f"[{section}]")
-        for option in options.values():
+        for option in (each for each in OPTIONS[section].values() if (section, each.name) not in left_out):
             if help:
                 lines.append(f"; {option.help} (default: {_default(option)})")
             lines.append(f"{option.name} = {format_value(getattr(getattr(config, section), option.name))}".rstrip())

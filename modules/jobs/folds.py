@@ -12,7 +12,7 @@ import numpy as np
 from modules.compute.storage import write_json
 from modules.jobs.failures import short_of_memory, told
 from modules.jobs.preparation import say
-from modules.prediction.metrics import find_metric
+from modules.prediction.metrics import Metric, find_metric
 from modules.prediction.predictions import Predictions, load_predictions, save_predictions
 from modules.runs.directory import RunDirectory
 from modules.runs.records import FoldResult, Sink
@@ -58,6 +58,7 @@ def finish_run(plan: Plan, run: RunDirectory, results: Sequence[FoldResult]) -> 
         "mean": float(np.mean(scores)) if scored else None,
         "std": float(np.std(scores)) if scored else None,
         "oof": metric.score(plan.samples.targets[rows], probabilities) if scored else None,
+        "oof_without_tta": _oof_without_tta(plan, run, metric) if scored else None,
         "coverage": len(np.unique(rows)) / candidates,
         "fold_numbers": [fold.number for fold in plan.folds],
         "best_epochs": [result.best_epoch for result in results],
@@ -69,6 +70,17 @@ def finish_run(plan: Plan, run: RunDirectory, results: Sequence[FoldResult]) -> 
     }
     write_json(run.result, content)
     return content
+
+
+def _oof_without_tta(plan: Plan, run: RunDirectory, metric: Metric) -> float | None:
+    """The score of the same rows without views; None where no views are configured, and `oof` is that score."""
+    if plan.config.inference.tta == "none":
+        return None
+    assert plan.samples.targets is not None
+    rows = np.concatenate([fold.valid_rows for fold in plan.folds])
+    parts = [load_predictions(run.fold(fold.number).predictions_without_tta) for fold in plan.folds]
+    order = np.argsort(rows)
+    return metric.score(plan.samples.targets[rows[order]], np.concatenate([part.probabilities for part in parts])[order])
 
 
 def _warn_of_space(run: RunDirectory) -> None:

@@ -1,110 +1,54 @@
-"""A finished run to predictions of the test set: its folds' models, looked at before they are believed, and one pass."""
+"""Finished runs to predictions of the test set, and to a submission."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from torch import nn
-from tqdm import tqdm
 
 from modules.compute.process import Process, start_process
-from modules.config.errors import ConfigError, DataError, gather
-from modules.config.reader import read_config
+from modules.config.errors import OptionError, gather
 from modules.config.schema import Config
-from modules.config.values import format_value
-from modules.data.loaders import BatchSampler, ImageBatches, Loader
-from modules.data.preprocessing import Normalizer, Preprocessing
 from modules.data.samples import Rows, Samples
 from modules.data.sources import contest_folder, id_column, load_test, template_path
-from modules.data.transforms import build_pipeline
-from modules.jobs.failures import told
+from modules.jobs.blending import Blend, Measured
+from modules.jobs.passes import predict_members
 from modules.jobs.preparation import refuse_bad_images, say
-from modules.models.build import build_network
-from modules.models.objectives import make_objective
+from modules.jobs.trained import TrainedRun
 from modules.prediction.ensemble import combine
-from modules.prediction.metrics import Metric, find_metric
-from modules.prediction.predict import predict
 from modules.prediction.predictions import Predictions, check_probabilities
-from modules.prediction.submission import Template, read_answers, read_template, write_submission
-from modules.prediction.tta import VIEWS
-from modules.runs.checkpoint import load_checkpoint
-from modules.runs.directory import RunDirectory, find_run, latest_run
-
-# What training knew and a checkpoint carries: said again, it must be the same.
-CARRIED = (
-    ("data", "source"),
-    ("data", "dataset"),
-    ("data", "task"),
-    ("data", "image_size"),
-    ("data", "resize"),
-    ("data", "channels"),
-    ("data", "mean"),
-    ("data", "std"),
-    ("model", "library"),
-    ("model", "name"),
-    ("augmentation", "valid"),
-)
-
-
-@dataclass(frozen=True)
-class TrainedRun:
-    """A finished run, its config and result, and its folds' best checkpoints."""
-
-    directory: RunDirectory
-    config: Config
-    result: dict[str, Any]
-    checkpoints: tuple[dict[str, Any], ...]
-
-    @property
-    def classes(self) -> tuple[str, ...]:
-        return tuple(self.result["classes"])
-
-    @property
-    def preprocessing(self) -> Preprocessing:
-        return Preprocessing.from_dict(self.checkpoints[0]["preprocessing"])
-
-    @property
-    def metric(self) -> Metric:
-        return find_metric(self.result["metric"])
-
-
-def open_trained(config: Config) -> TrainedRun:
-    """The run that [inference] run names. Raises UserError for one that is not finished, or that `config` contradicts."""
-    if config.inference.run == ("latest",):
-        directory = latest_run(config.settings.log_path, config.settings.debug)
-    else:
-        directory = find_run(config.settings.log_path, config.inference.run[0])
-    result = directory.read_result()
-    own, _ = read_config([directory.config])
-    _refuse_contradictions(config, own, directory)
-    checkpoints = tuple(_load_member(directory, result, number) for number in result["fold_numbers"])
-    first = checkpoints[0]["preprocessing"]
-    if any(checkpoint["preprocessing"] != first for checkpoint in checkpoints):
-        raise DataError(f"{directory.path}: its folds' checkpoints were made with different preprocessing")
-    return TrainedRun(directory, own, result, checkpoints)
+from modules.prediction.submission import Template, find_output, name_after, read_answers, read_template, write_submission
 
 
 @dataclass(frozen=True)
 class TestSet:
-    """What is to be predicted, the template that takes it, and where they are known the (N,) true classes."""
+    """What is to be predicted, the template that takes it, and where they are known the (N,) true classes.
+
+    output: the copy of the submission under a fixed name, where one is asked for.
+    """
 
     samples: Samples
     template: Template
     answers: Rows | None
+    output: Path | None
 
 
-def load_test_set(config: Config, run: TrainedRun) -> TestSet:
+def load_test_set(config: Config, runs: Sequence[TrainedRun]) -> TestSet:
     """Everything that the submission needs besides predictions, looked at before the first of them is made.
 
     Raises UserError: at inference no image is ever left out.
     """
+    run = runs[0]
+    _refuse_ranks(config, run)
     folder = contest_folder(config.data, config.settings.data_path)
     samples = load_test(config.data, folder, run.classes)
     column = id_column(config.data, folder)
+    submissions, own_template = Path(config.inference.submission_path), template_path(config.data, folder)
+    inputs = [folder / config.data.sample_submission, *(folder / name for name in (config.data.train_csv, config.data.test_csv) if name)]
 
     def answers() -> Rows | None:
         path = config.inference.answers
@@ -112,90 +56,70 @@ def load_test_set(config: Config, run: TrainedRun) -> TestSet:
             return samples.targets
         return read_answers(Path(path), column, config.data.label_columns[0], samples.ids, run.classes)
 
-    template, known, *_ = gather(
-        lambda: read_template(template_path(config.data, folder), column, samples.ids, run.classes, run.metric),
+    template, known, output, *_ = gather(
+        lambda: read_template(own_template, column, samples.ids, run.classes, run.metric),
         answers,
+        lambda: find_output(submissions, config.inference.output, inputs),
         lambda: refuse_bad_images(samples),
-        lambda: Path(config.inference.submission_path).mkdir(parents=True, exist_ok=True),
+        lambda: submissions.mkdir(parents=True, exist_ok=True),
     )
-    return TestSet(samples, template, known)
+    if config.inference.ensemble == "rank" and not template.takes_probability:
+        say(
+            "warning: rank is made for scores that go by order, such as roc_auc; the class of the highest rank may not be the most probable"
+        )
+    return TestSet(samples, template, known, output)
 
 
-def predict_test(config: Config, run: TrainedRun, test: Samples, quiet: bool) -> Predictions:
-    """The ensemble's predictions: every fold's model fed from one pass over the images."""
+def start(config: Config) -> Process:
+    """What this process computes with; remarks go to stderr."""
     process, remarks = start_process(config.settings, config.compute)
     say(*remarks)
-    if config.inference.tta != run.result["tta"]:
-        say(f"the CV score was measured with tta {run.result['tta']}; to have it with {config.inference.tta}, set that when training")
-    members = [_restore_member(run, checkpoint, process) for checkpoint in run.checkpoints]
-    pipeline = build_pipeline(run.preprocessing.valid, "valid")
-    dataset = ImageBatches(test, run.preprocessing, pipeline, (run.config.settings.seed, "valid"))
-    rows = np.arange(len(test))
-    sampler = BatchSampler(rows, config.inference.batch_size or run.config.hyper_params.batch_size)
-    batches = Loader(dataset, sampler, process.workers, process.device.type == "cuda")
-    shown = tqdm(batches.epoch(0), total=len(batches), desc="predict", leave=False, disable=quiet or not config.logging.progress or None)
-    with told(f"not enough memory for batches of {sampler.batch_size}; set inference.batch_size lower"):
-        outcome = predict(
-            members,
-            shown,
-            rows,
-            len(run.classes),
-            Normalizer(run.preprocessing, process.device, process.channels_last),
-            make_objective(run.config.hyper_params.loss, 0.0),
-            VIEWS[config.inference.tta],
-            process,
-        )
-    predictions = Predictions(test.ids, run.classes, combine(outcome.probabilities, config.inference.ensemble))
+    return process
+
+
+def predict_test(config: Config, blend: Blend, test: Samples, process: Process, quiet: bool) -> Predictions:
+    """The ensemble's predictions: every fold's model of every run."""
+    probabilities = predict_members(config, blend.members, test, np.arange(len(test)), process, quiet)
+    for each in probabilities:
+        check_probabilities(Predictions(test.ids, blend.classes, each), "predictions of the test set")
+    combined = combine(probabilities, config.inference.ensemble, blend.weights)
+    predictions = Predictions(test.ids, blend.classes, combined, are_ranks=config.inference.ensemble == "rank")
     check_probabilities(predictions, "predictions of the test set")
     return predictions
 
 
-def submit(config: Config, run: TrainedRun, template: Template, predictions: Predictions) -> Path:
-    """Writes the submission, its manifest and the ledger's row; returns the submission's path."""
+def submit(config: Config, blend: Blend, test: TestSet, predictions: Predictions) -> Path:
+    """Writes the submission, its manifest, the ledger's row and the copy; returns the submission's path."""
+    names = [run.name for run in blend.runs]
     manifest = {
-        "run": run.directory.name,
-        "run_id": run.result["run_id"],
-        "members": [{"fold": each["fold"], "epoch": each["epoch"], "scores": each["scores"]} for each in run.checkpoints],
+        "run": "+".join(names),
+        "runs": [_describe_run(run, measured) for run, measured in zip(blend.runs, blend.measured, strict=True)],
+        "members": [
+            {"run": run.name, "fold": each["fold"], "epoch": each["epoch"], "scores": each.get("scores")} for run, each in blend.members
+        ],
         "ensemble": config.inference.ensemble,
-        "weights": [1 / len(run.checkpoints)] * len(run.checkpoints),
+        "weighting": config.inference.weights,
+        "weights": list(blend.weights),
         "tta": config.inference.tta,
-        "tta_of_oof": run.result["tta"],
+        "metric": blend.metric.name,
+        "cv_score": blend.cv_score,
+    }
+    folder = Path(config.inference.submission_path)
+    return write_submission(folder, name_after(names), test.template, predictions, manifest, blend.cv_score, test.output)
+
+
+def _describe_run(run: TrainedRun, measured: Measured) -> dict[str, Any]:
+    return {
+        "name": run.name,
+        "run_id": run.result["run_id"],
         "config_sha256": sha256(run.directory.config.read_bytes()).hexdigest(),
         "metric": run.result["metric"],
-        "cv_score": run.result["oof"],
+        "cv_score": measured.score,
+        "tta_of_cv_score": measured.tta,
     }
-    return write_submission(Path(config.inference.submission_path), run.directory.name, template, predictions, manifest, run.result["oof"])
 
 
-def _refuse_contradictions(config: Config, own: Config, directory: RunDirectory) -> None:
-    lines = []
-    for section, option in CARRIED:
-        trained, said = (getattr(getattr(each, section), option) for each in (own, config))
-        if (section, option) in config.origins and trained != said:
-            now, then = format_value(said).strip() or "blank", format_value(trained).strip() or "blank"
-            advice = f"leave it out, or: python inference.py {directory.config} inference.run={directory.name}"
-            lines.append(f"{config.locate(section, option)}: {now}, but {directory.name} was trained with {then}; {advice}")
-    if lines:
-        raise ConfigError(*lines)
-
-
-def _load_member(directory: RunDirectory, result: dict[str, Any], number: int) -> dict[str, Any]:
-    path = directory.fold(number).best
-    if not path.exists():
-        raise DataError(f"{path}: missing; the run has folds {', '.join(map(str, result['fold_numbers']))}")
-    checkpoint = load_checkpoint(path)
-    if checkpoint.get("run_id") != result["run_id"]:
-        raise DataError(f"{path}: this checkpoint is of another run")
-    if checkpoint.get("fold") != number:
-        raise DataError(f"{path}: this checkpoint is of fold {checkpoint.get('fold')}, not of fold {number}")
-    if checkpoint.get("classes") != result["classes"]:
-        raise DataError(f"{path}: its classes, or their order, are not those of the run")
-    return checkpoint
-
-
-def _restore_member(run: TrainedRun, checkpoint: dict[str, Any], process: Process) -> nn.Module:
-    model = replace(run.config.model, **checkpoint["network"])
-    preprocessing = run.preprocessing
-    network = build_network(model, len(run.classes), preprocessing.channels, preprocessing.size, pretrained=False)
-    network.module.load_state_dict(checkpoint["model"])
-    return process.place(network.module)
+def _refuse_ranks(config: Config, run: TrainedRun) -> None:
+    if config.inference.ensemble == "rank" and run.metric.name == "log_loss":
+        message = "the metric log_loss wants probabilities, and ranks are none; use mean, geometric or logit"
+        raise OptionError("inference", "ensemble", message)

@@ -5,5 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from modules.config.command_line import Command
+from modules.jobs.bundling import bundle
+from modules.jobs.exporting import export
 
-LOOKS: dict[str, Callable[[Command], list[str]]] = {}
+LOOKS: dict[str, Callable[[Command], list[str]]] = {
+    "export": export,
+    "bundle": bundle,
+}

@@ -1,17 +1,81 @@
-"""Members to one: the probabilities of several models, averaged."""
+"""Members to one: how the probabilities of several models become those of the ensemble.
+
+Each form takes (members, N, classes) float64 and (members,) weights that sum to 1, and gives (N, classes) float64.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import expit
+from scipy.stats import rankdata
 
 from modules.prediction.predictions import Probabilities
 
-
-def combine(members: NDArray[np.float32], how: str) -> Probabilities:
-    """(members, N, classes) to (N, classes)."""
-    return {"mean": _mean}[how](members)
+Numbers = NDArray[np.float64]
+SMALLEST = float(np.finfo(np.float32).eps)  # logarithms never see a probability below it
 
 
-def _mean(members: NDArray[np.float32]) -> Probabilities:
-    return np.asarray(members.mean(axis=0, dtype=np.float64), dtype=np.float32)
+def combine(members: NDArray[np.float32], how: str, weights: Sequence[float] | Numbers | None = None) -> Probabilities:
+    """(members, N, classes) to (N, classes). `weights`: one a member, of any sum above 0; none: all alike.
+
+    All forms but `rank` give rows that sum to 1.
+    """
+    form = FORMS[how]
+    shares = np.ones(len(members)) if weights is None else np.asarray(weights, dtype=np.float64)
+    assert shares.shape == (len(members),) and (shares >= 0).all() and shares.sum() > 0
+    return np.asarray(form(np.asarray(members, dtype=np.float64), shares / shares.sum()), dtype=np.float32)
+
+
+def _mean(members: Numbers, weights: Numbers) -> Numbers:
+    return np.tensordot(weights, members, axes=1)
+
+
+def _geometric(members: Numbers, weights: Numbers) -> Numbers:
+    return _to_sum_one(np.exp(_mean(np.log(np.clip(members, SMALLEST, 1)), weights)))
+
+
+def _logit(members: Numbers, weights: Numbers) -> Numbers:
+    """The mean of each class's log-odds against all others."""
+    kept = np.clip(members, SMALLEST, 1 - SMALLEST)
+    return _to_sum_one(expit(_mean(np.log(kept) - np.log1p(-kept), weights)))
+
+
+def _rank(members: Numbers, weights: Numbers) -> Numbers:
+    """The mean of each row's rank among the N rows, a class at a time, as a share of N; equal values share their mean rank.
+
+    No probabilities: what a model's numbers are is left behind, only their order is kept.
+    """
+    return _mean(np.asarray(rankdata(members, method="average", axis=1)) / members.shape[1], weights)
+
+
+def _vote(members: Numbers, weights: Numbers) -> Numbers:
+    """The share of the members whose most probable class it is.
+
+    Where classes have equally many votes, the one with the highest mean probability is put before the others, by the
+    smallest step that a 32-bit number can take.
+    """
+    votes = np.eye(members.shape[2])[members.argmax(axis=2)]
+    shares = _mean(votes, weights)
+    most = shares.max(axis=1, keepdims=True)
+    tied = np.isclose(shares, most, rtol=0, atol=1e-9)
+    winners = np.where(tied, _mean(members, weights), -1).argmax(axis=1)
+    rows = np.flatnonzero(tied.sum(axis=1) > 1)
+    highest = shares.astype(np.float32).max(axis=1)[rows]
+    shares[rows, winners[rows]] = np.nextafter(highest, np.float32(2))
+    return shares
+
+
+def _to_sum_one(values: Numbers) -> Numbers:
+    return np.asarray(values / values.sum(axis=1, keepdims=True))
+
+
+FORMS: dict[str, Callable[[Numbers, Numbers], Numbers]] = {
+    "mean": _mean,
+    "geometric": _geometric,
+    "logit": _logit,
+    "rank": _rank,
+    "vote": _vote,
+}

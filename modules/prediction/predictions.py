@@ -20,11 +20,15 @@ PROBABILITY = "p:"
 
 @dataclass(frozen=True)
 class Predictions:
-    """ids: (N,) text. classes: C names. probabilities: (N, C) float32, each row summing to 1."""
+    """ids: (N,) text. classes: C names. probabilities: (N, C) float32, each row summing to 1.
+
+    are_ranks: the values are mean ranks in 0..1 instead, whose rows sum to anything.
+    """
 
     ids: Text
     classes: tuple[str, ...]
     probabilities: Probabilities
+    are_ranks: bool = False
 
     def __post_init__(self) -> None:
         assert self.probabilities.shape == (len(self.ids), len(self.classes))
@@ -74,11 +78,12 @@ def load_predictions(path: Path) -> Predictions:
 
 
 def check_probabilities(predictions: Predictions, where: str) -> None:
-    """Raises DataError for NaN, values outside 0..1, or rows that do not sum to 1."""
+    """Raises DataError for NaN, values outside 0..1, or rows that do not sum to 1 (ranks need not)."""
     values = predictions.probabilities
     if not len(values):
         return
     if not np.isfinite(values).all():
         raise DataError(f"{where}: {int((~np.isfinite(values)).any(axis=1).sum())} rows have NaN or infinite probabilities")
-    if values.min() < 0 or values.max() > 1 + 1e-6 or np.abs(values.sum(axis=1) - 1).max() > 1e-3:
+    outside = values.min() < 0 or values.max() > 1 + 1e-6
+    if outside or (not predictions.are_ranks and np.abs(values.sum(axis=1) - 1).max() > 1e-3):
         raise DataError(f"{where}: probabilities are outside of 0..1 or do not sum to 1")

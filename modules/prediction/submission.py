@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +15,14 @@ import pandas as pd
 from filelock import FileLock
 
 from modules.compute.storage import write_json, write_text
-from modules.config.errors import DataError, shorten
+from modules.config.errors import DataError, OptionError, shorten
 from modules.data.samples import Rows, Text
 from modules.data.tables import column_of_ids, parse_table, read_table, separator
 from modules.prediction.metrics import Metric
 from modules.prediction.predictions import Predictions, check_probabilities, to_csv
 
 LEDGER = "ledger.csv"
+LONGEST_NAME = 120
 LEDGER_COLUMNS = ("file", "run", "cv_score", "date", "public_score", "private_score")
 
 
@@ -82,12 +84,18 @@ def fill_template(template: Template, predictions: Predictions) -> pd.DataFrame:
 
 
 def write_submission(
-    folder: Path, name: str, template: Template, predictions: Predictions, manifest: Mapping[str, Any], cv_score: float | None
+    folder: Path,
+    name: str,
+    template: Template,
+    predictions: Predictions,
+    manifest: Mapping[str, Any],
+    cv_score: float | None,
+    output: Path | None = None,
 ) -> Path:
     """Writes `folder/name.csv`, `name.json` beside it and a row of the ledger; returns the CSV's path.
 
     Nothing that is there is overwritten: a second submission of that name is called `name-2`. The ledger keeps what the
-    person wrote into it, further columns too.
+    person wrote into it, further columns too. `output`: a copy, which replaces the one before.
     """
     table, separates = fill_template(template, predictions), separator(template.path) if template.path else ","
     text = to_csv(table, separates)
@@ -95,14 +103,45 @@ def write_submission(
     folder.mkdir(parents=True, exist_ok=True)
     with FileLock(folder / f".{LEDGER}.lock"):
         ledger = _read_ledger(folder / LEDGER)
-        path = _free_name(folder, name)
+        path = _free_name(folder, name, output)
         write_text(path, text)
         write_json(path.with_suffix(".json"), {"file": path.name, "form": template.form, **manifest})
-        told = "" if cv_score is None else f"{cv_score:.6g}"
-        row = {"file": path.name, "run": manifest["run"], "cv_score": told, "date": f"{datetime.now():%Y-%m-%d %H:%M:%S}"}
+        score = "" if cv_score is None else f"{cv_score:.6g}"
+        row = {"file": path.name, "run": manifest["run"], "cv_score": score, "date": f"{datetime.now():%Y-%m-%d %H:%M:%S}"}
         entered = pd.concat([ledger, pd.DataFrame([row])], ignore_index=True).fillna("")
         write_text(folder / LEDGER, to_csv(entered))
+        if output is not None:
+            output.parent.mkdir(parents=True, exist_ok=True)
+            write_text(output, text)
     return path
+
+
+def find_output(folder: Path, output: str | None, inputs: Iterable[Path]) -> Path | None:
+    """The path of [inference] output: a bare name lies in `folder`, one with a folder is taken as it is.
+
+    Raises OptionError for a folder, the ledger, a submission that the ledger tells of, or one of the contest's own files.
+    """
+    if output is None:
+        return None
+    path = folder / output if Path(output).name == output else Path(output)
+    taken = ""
+    if path.is_dir() or not path.name or output.endswith(("/", "\\")):
+        taken = "is a folder"
+    elif path.name.casefold() == LEDGER and path.resolve().parent == folder.resolve():
+        taken = "is the ledger"
+    elif path.exists() and path.with_suffix(".json").exists() and path.resolve().parent == folder.resolve():
+        taken = "is a submission of its own, which the ledger tells of"
+    elif path.resolve() in {file.resolve() for file in inputs}:
+        taken = "is a file of the contest"
+    if taken:
+        raise OptionError("inference", "output", f"{path} {taken}; name another file, such as submission.csv")
+    return path
+
+
+def name_after(runs: Sequence[str]) -> str:
+    """What belongs to these runs is called after them; a name too long for a file is cut, and told apart by a digest."""
+    name = "+".join(runs)
+    return name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 9]}-{sha256(name.encode()).hexdigest()[:8]}"
 
 
 def read_answers(path: Path, id_column: str, label_column: str, test_ids: Text, classes: tuple[str, ...]) -> Rows:
@@ -150,9 +189,9 @@ def _read_ledger(path: Path) -> pd.DataFrame:
     return read_table(path, "inference", "submission_path", may_be_empty=True)
 
 
-def _free_name(folder: Path, name: str) -> Path:
+def _free_name(folder: Path, name: str, output: Path | None) -> Path:
     path, number = folder / f"{name}.csv", 1
-    while path.exists() or path.with_suffix(".json").exists() or path.name == LEDGER:
+    while path.exists() or path.with_suffix(".json").exists() or path.name == LEDGER or path == output:
         number += 1
         path = folder / f"{name}-{number}.csv"
     return path

@@ -29,7 +29,7 @@ def describe_result(result: Mapping[str, Any]) -> list[str]:
     lines = [f"fold {number}  {metric} {score:.4f}  (epoch {epoch})" for number, score, epoch in scores]
     lines.append(f"mean    {metric} {result['mean']:.4f} +- {result['std']:.4f}")
     part = "" if covered == 1 else f"  of {covered:.1%} of the samples"
-    tta = "" if result["tta"] == "none" else f"  with tta {result['tta']}"
+    tta = "" if result["tta"] == "none" else f" with tta {result['tta']}{_gain(result)}"
     return [*lines, f"CV      {metric} {result['oof']:.4f}  out-of-fold{part}{tta}"]
 
 
@@ -40,6 +40,13 @@ def describe_trained(run: RunDirectory, result: Mapping[str, Any]) -> str:
     return f"{run.path}{debug}: {folds}, {score}"
 
 
-def describe_submission(path: Path, template: Template, score: float | None, metric: str) -> list[str]:
+def describe_submission(path: Path, template: Template, score: float | None, metric: str, output: Path | None = None) -> list[str]:
     lines = [f"submission: {path}, {len(template.ids)} rows, {template.form}"]
+    lines += [f"copied to: {output}"] if output is not None else []
     return lines if score is None else [*lines, f"score against the answers: {metric} {score:.4f}"]
+
+
+def _gain(result: Mapping[str, Any]) -> str:
+    """What the views did to the score, of rows that were predicted both ways."""
+    before = result.get("oof_without_tta")
+    return "" if before is None else f" (without {before:.4f}: {result['oof'] - before:+.4f})"

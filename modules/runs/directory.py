@@ -56,6 +56,11 @@ class FoldDirectory:
         """The kept weights of one epoch, named so that the names sort by epoch: epoch003_loss0.1234_score0.9876.pt."""
         return self.epochs / f"epoch{number:03d}_loss{loss:.4f}_score{score:.4f}.pt"
 
+    @property
+    def predictions_without_tta(self) -> Path:
+        """Beside predictions.csv where that was made with views."""
+        return self.path / "predictions.none.csv"
+
 
 @dataclass(frozen=True)
 class RunDirectory:
@@ -82,6 +87,14 @@ class RunDirectory:
     @property
     def oof(self) -> Path:
         return self.path / "oof.csv"
+
+    def oof_with(self, tta: str) -> Path:
+        """What inference made of the out-of-fold rows under another TTA than the run's own; a .json beside it tells whose it is."""
+        return self.path / f"oof.{tta}.csv"
+
+    @property
+    def export(self) -> Path:
+        return self.path / "export"
 
     @property
     def result(self) -> Path:

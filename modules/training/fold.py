@@ -201,20 +201,28 @@ def _targets(plan: Plan, fold: Fold) -> Rows:
 
 
 def _predict_validation(plan: Plan, fold: Fold, directory: FoldDirectory) -> None:
-    """predictions.csv: the validated rows, by the best epoch's weights, with the views that inference will use."""
+    """predictions.csv: the validated rows, by the best epoch's weights, with the views that inference will use.
+
+    With views, what they are without comes first, so that their gain is known: predictions.none.csv.
+    """
     network = make_network(plan, fold.number, pretrained=False)
     network.module.load_state_dict(load_checkpoint(directory.best)["model"])
-    outcome = evaluate(plan, network, valid_batches(plan, fold), fold, plan.config.inference.tta)
-    predictions = _as_predictions(plan, fold, outcome)
-    save_predictions(directory.predictions, predictions, _targets(plan, fold))
+    tta, batches = plan.config.inference.tta, valid_batches(plan, fold)
+    wanted = [(tta, directory.predictions)]
+    if tta != "none":
+        wanted.insert(0, ("none", directory.predictions_without_tta))
+    for views, path in wanted:
+        outcome = evaluate(plan, network, batches, fold, views)
+        save_predictions(path, _as_predictions(plan, fold, outcome), _targets(plan, fold))
 
 
 def _own_predictions(plan: Plan, fold: Fold, directory: FoldDirectory) -> Predictions:
-    """predictions.csv, made again where it is damaged or not of the rows that this fold validates."""
+    """predictions.csv, made again where it, or what is without views, is damaged or not of the rows that this fold validates."""
     for again in (False, True):
         try:
             predictions = load_predictions(directory.predictions)
-            same_ids = np.array_equal(predictions.ids, plan.samples.ids[fold.valid_rows])
+            plain = predictions if plan.config.inference.tta == "none" else load_predictions(directory.predictions_without_tta)
+            same_ids = all(np.array_equal(each.ids, plan.samples.ids[fold.valid_rows]) for each in (predictions, plain))
             if same_ids and predictions.classes == plan.samples.classes:
                 return predictions
         except DataError:

@@ -21,7 +21,7 @@ from modules.data.transforms import PRESETS
 from modules.models.heads import INITIALISATIONS
 from modules.models.objectives import make_objective
 from modules.models.pooling import POOLINGS
-from modules.prediction.ensemble import combine
+from modules.prediction.ensemble import FORMS
 from modules.prediction.metrics import METRICS, find_metric
 from modules.prediction.tta import VIEWS
 from modules.training.schedule import make_schedule
@@ -43,6 +43,7 @@ DICTS: list[tuple[str, str, Iterable[str], set[str]]] = [
     ("split", "method", SPLITTERS, {"auto"}),
     ("hyper_params", "metric", METRICS, {"auto"}),
     ("inference", "tta", VIEWS, set()),
+    ("inference", "ensemble", FORMS, set()),
     ("model", "head_init", INITIALISATIONS, {"default"}),
     ("model", "pooling", POOLINGS, {"auto"}),
     ("settings", "precision", PRECISIONS, {"auto"}),
@@ -54,7 +55,7 @@ OTHERS = {
     ("hyper_params", "class_weights"),
     ("hyper_params", "sampler"),
     ("hyper_params", "scheduler"),
-    ("inference", "ensemble"),
+    ("inference", "weights"),
     ("data", "resize"),
     ("data", "source"),
     ("data", "task"),
@@ -126,14 +127,6 @@ def test_every_schedule_is_made_and_no_other() -> None:
         assert 0.9 < max(factors) <= 1 and min(factors) >= 0, name
     with pytest.raises(KeyError, match="no_such_schedule"):
         make_schedule(replace(hyper, scheduler="no_such_schedule"), 5)  # type: ignore[arg-type]
-
-
-def test_every_ensemble_is_made_and_no_other() -> None:
-    members = np.full((2, 3, 4), 0.25, dtype=np.float32)
-    for name in choices("inference", "ensemble"):
-        assert combine(members, name).shape == (3, 4)
-    with pytest.raises(KeyError, match="no_such_ensemble"):
-        combine(members, "no_such_ensemble")
 
 
 def test_every_resize_is_one_of_its_own() -> None:

@@ -333,7 +333,7 @@ def test_a_submission_folder_that_cannot_be_is_told_before_predicting(
     trained: tuple[Path, list[str]], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     Path("taken").write_text("a file")
-    monkeypatch.setattr("modules.jobs.inference.predict", lambda *arguments: pytest.fail("predicted"))
+    monkeypatch.setattr("modules.jobs.passes.predict", lambda *arguments: pytest.fail("predicted"))
     assert refusal(run_inference, [*trained[1], "inference.submission_path=taken"], capsys) == ["taken: File exists"]
 
 
@@ -344,11 +344,6 @@ def test_a_template_with_a_blank_header_is_filled(copied: tuple[Path, list[str]]
         path.write_text(path.read_text().replace("id,", ",", 1).replace("id\n", '""\n', 1))
     assert run_inference(*arguments) == 0
     assert Path("submissions/done.csv").read_text().splitlines()[0] in (",label", '"",label')
-
-
-def test_a_tta_that_the_cv_score_does_not_know_is_told(trained: tuple[Path, list[str]], capsys: pytest.CaptureFixture[str]) -> None:
-    assert run_inference(*trained[1], "inference.tta=hflip") == 0
-    assert "the CV score was measured with tta none; to have it with hflip, set that when training" in capsys.readouterr().err
 
 
 def test_a_damaged_run_is_one_line_and_hides_no_other(copied: tuple[Path, list[str]], capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,0 +1,176 @@
+"""`look.py export`: the bare weights of a run's best models, and how timm or torchvision loads them without Foldini."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from copy import deepcopy
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from modules.compute.process import Process
+from modules.compute.storage import write_atomically, write_json
+from modules.config.command_line import Command
+from modules.config.schema import Config, Inference
+from modules.config.values import Size
+from modules.jobs.trained import Checkpoint, TrainedRun, open_trained, restore_member
+from modules.models.build import WITH_AUXILIARY
+from modules.models.heads import find_stem
+
+# timm's own words for what [model] pooling names; torchvision has no such argument.
+TIMM_POOLINGS = ("avg", "max", "avgmax")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a library builds the model. layers: those that are put in another's place first, by name."""
+
+    library: str
+    name: str
+    arguments: Mapping[str, Any]
+    layers: Mapping[str, nn.Module] = field(default_factory=dict)
+
+    def build(self) -> nn.Module:
+        if self.library == "timm":
+            import timm
+
+            built: nn.Module = timm.create_model(self.name, **self.arguments)
+            return built
+        import torchvision
+
+        module: nn.Module = torchvision.models.get_model(self.name, weights=None, **self.arguments)
+        for name, layer in self.layers.items():
+            module.set_submodule(name, deepcopy(layer))
+        return module
+
+    def code(self, path: Path) -> str:
+        """The line of Python that does the same, and loads the weights in `path`."""
+        arguments = "".join(f", {name}={value!r}" for name, value in self.arguments.items())
+        function = "timm.create_model" if self.library == "timm" else "torchvision.models.get_model"
+        weights = "" if self.library == "timm" else ", weights=None"
+        parts = [f"import torch, {self.library}", f"model = {function}({self.name!r}{weights}{arguments})"]
+        parts += [f"model.set_submodule({name!r}, torch.nn.{layer})" for name, layer in self.layers.items()]
+        parts += [f"model.load_state_dict(torch.load({str(path)!r}, weights_only=True))", "model.eval()"]
+        return "; ".join(parts)
+
+
+def export(command: Command) -> list[str]:
+    """Writes runs/NAME/export/foldK.pth and model.json; returns what to print.
+
+    The INI's other options play no part: what a checkpoint carries is not asked for again.
+    """
+    inference = Inference(run=command.runs or command.config.inference.run)
+    runs = open_trained(Config(settings=command.config.settings, inference=inference))
+    return [line for run in runs for line in _export_run(run, command.quiet)]
+
+
+def _export_run(run: TrainedRun, quiet: bool) -> list[str]:
+    folder = run.directory.export
+    folder.mkdir(exist_ok=True)
+    recipe = _recipe(run)
+    files = []
+    for checkpoint in run.checkpoints:
+        path = folder / f"fold{checkpoint['fold']}.pth"
+        _save_weights(path, checkpoint)
+        files.append(path)
+    fault = _compare(run, recipe)
+    code = recipe.code(files[0])
+    write_json(folder / "model.json", _describe(run, recipe, [path.name for path in files], recipe.code(Path(files[0].name)), fault))
+    lines = [str(path) for path in (*files, folder / "model.json")]
+    if fault is not None:
+        return [*lines, f"note: {recipe.library} alone does not build this model: {fault}; the line in model.json is only a beginning"]
+    return lines if quiet else [*lines, code]
+
+
+def _save_weights(path: Path, checkpoint: Checkpoint) -> None:
+    state = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in checkpoint["model"].items()}
+    write_atomically(path, lambda file: torch.save(state, file))
+
+
+def _recipe(run: TrainedRun) -> Recipe:
+    model = replace(run.config.model, **run.checkpoints[0]["network"])
+    preprocessing, classes = run.preprocessing, len(run.classes)
+    if model.library == "timm":
+        arguments: dict[str, Any] = {"num_classes": classes, "in_chans": preprocessing.channels}
+        if model.pooling in TIMM_POOLINGS:
+            arguments["global_pool"] = model.pooling
+        return Recipe("timm", model.name, arguments | _timm_size(model.name, arguments, preprocessing.size))
+    arguments = {"num_classes": classes} | _torchvision_size(model.name, preprocessing.size)
+    if model.name in WITH_AUXILIARY:
+        arguments |= {"aux_logits": False, "transform_input": False, "init_weights": False}
+    if preprocessing.channels == 3:
+        return Recipe("torchvision", model.name, arguments)
+    module = restore_member(run, run.checkpoints[0], _plainly())
+    stem = find_stem(module)
+    return Recipe("torchvision", model.name, arguments, {stem: module.get_submodule(stem)})
+
+
+def _timm_size(name: str, arguments: Mapping[str, Any], size: Size) -> dict[str, Any]:
+    """img_size, for models whose layers depend on it; those that take none are built without."""
+    import timm
+
+    cfg = timm.get_pretrained_cfg(name)
+    if cfg is None or not cfg.fixed_input_size:
+        return {}
+    try:
+        timm.create_model(name, **arguments, img_size=tuple(size))
+    except TypeError:
+        return {}
+    return {"img_size": tuple(size)}
+
+
+def _torchvision_size(name: str, size: Size) -> dict[str, Any]:
+    if name.startswith("vit_"):
+        return {"image_size": size.height}
+    return {"input_size": tuple(size)} if name.startswith("maxvit") else {}
+
+
+def _compare(run: TrainedRun, recipe: Recipe) -> str | None:
+    """Why the library's own model is not the run's, or None: it takes the weights, and gives the same logits."""
+    checkpoint, preprocessing = run.checkpoints[0], run.preprocessing
+    ours = restore_member(run, checkpoint, _plainly()).eval()
+    images = torch.rand(2, preprocessing.channels, *preprocessing.size, generator=torch.Generator().manual_seed(0))
+    pooling = run.config.model.pooling
+    reason = f"pooling = {pooling} is Foldini's own" if pooling != "auto" else "its layers are others"
+    try:
+        theirs = recipe.build()
+        theirs.load_state_dict(checkpoint["model"])
+        with torch.inference_mode():
+            same = torch.allclose(ours(images), theirs.eval()(images), rtol=1e-5, atol=1e-6)
+    except Exception as error:  # whatever the library says of arguments or names that are not its own
+        told = " ".join(str(error).split())[:160]
+        return f"{reason} ({told})"
+    return None if same else reason
+
+
+def _describe(run: TrainedRun, recipe: Recipe, files: list[str], code: str, fault: str | None) -> dict[str, Any]:
+    preprocessing = run.preprocessing
+    return {
+        "run": run.name,
+        "library": recipe.library,
+        "name": recipe.name,
+        "classes": list(run.classes),
+        "channels": preprocessing.channels,
+        "image_size": list(preprocessing.size),
+        "resize": preprocessing.resize,
+        "valid": str(preprocessing.valid),
+        "mean": list(preprocessing.mean),
+        "std": list(preprocessing.std),
+        "normalisation": "(pixels / 255 - mean) / std, a channel",
+        "pooling": run.config.model.pooling,
+        "arguments": json.loads(json.dumps(dict(recipe.arguments))),
+        "load": code,
+        "library_alone_builds_it": fault is None,
+        "files": files,
+        "metric": run.result["metric"],
+        "scores": run.result["folds"],
+    }
+
+
+def _plainly() -> Process:
+    """The CPU, in float32."""
+    return Process(torch.device("cpu"), "float32", channels_last=False, workers=0, threads=torch.get_num_threads())

@@ -1,0 +1,138 @@
+"""The out-of-fold predictions of a finished run, under the TTA that inference uses: those it has, or made again."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from json import loads
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from modules.compute.process import Process
+from modules.compute.storage import write_json, write_text
+from modules.config.errors import DataError, UserError
+from modules.config.schema import Config
+from modules.data.samples import Rows, Samples
+from modules.data.sources import contest_folder, load_train
+from modules.data.tables import column, read_table
+from modules.jobs.passes import predict_members
+from modules.jobs.preparation import say
+from modules.jobs.trained import TrainedRun
+from modules.prediction.predictions import PROBABILITY, Predictions, load_predictions, to_csv
+from modules.runs.directory import RunDirectory
+
+
+@dataclass(frozen=True)
+class OutOfFold:
+    """predictions: of N training rows, by models that were not trained on them. targets: (N,) their classes. tta: their views."""
+
+    predictions: Predictions
+    targets: Rows
+    tta: str
+
+
+def out_of_fold(config: Config, run: TrainedRun, process: Process, quiet: bool) -> OutOfFold | None:
+    """The run's out-of-fold predictions, under [inference] tta where that can be had; None for a run without validation.
+
+    Where the run's own TTA is another, its rows are predicted again, each by the model that validated it, and kept in
+    the run's folder. Where the training images cannot be found again, that is said, and the run's own are returned.
+    """
+    if run.result["oof"] is None:
+        return None
+    tta, own = config.inference.tta, run.result["tta"]
+    predictions = _load(run, run.directory.oof)
+    targets = _targets(run)
+    if tta != own:
+        kept = _kept(run, tta)
+        try:
+            again = kept or _predict_again(config, run, predictions, targets, process, quiet)
+        except (UserError, OSError) as error:
+            reason = str(error).splitlines()[0]
+            say(f"{run.name}: its CV score is that with tta {own}; with {tta} it cannot be measured here: {reason}")
+            return OutOfFold(predictions, targets, own)
+        if kept is None:
+            _keep(run.directory, run.result, tta, again)
+        predictions = again
+    return OutOfFold(predictions, targets, tta)
+
+
+def _load(run: TrainedRun, path: Any) -> Predictions:
+    predictions = load_predictions(path)
+    if predictions.classes != run.classes:
+        raise DataError(f"{path}: its classes, or their order, are not those of the run")
+    return predictions
+
+
+def _targets(run: TrainedRun) -> Rows:
+    table = read_table(run.directory.oof, "inference", "run")
+    position = {name: index for index, name in enumerate(run.classes)}
+    names = column(table, "target", run.directory.oof, "label_columns")
+    if not set(names) <= set(position):
+        raise DataError(f"{run.directory.oof}: damaged: targets that are no class of the run")
+    return np.array([position[name] for name in names], dtype=np.int64)
+
+
+def _predict_again(config: Config, run: TrainedRun, own: Predictions, targets: Rows, process: Process, quiet: bool) -> Predictions:
+    """In the order of `own`; a row that several folds validated has the mean of their models. Raises UserError, OSError."""
+    samples = _training_samples(run)
+    row_of = {str(name): row for row, name in enumerate(samples.ids)}
+    place_of = {str(name): place for place, name in enumerate(own.ids)}
+    _check_same(samples, row_of, own.ids.tolist(), targets, run)
+    total, count = np.zeros(own.probabilities.shape), np.zeros(len(own.ids))
+    for member in run.members:
+        ids = load_predictions(run.directory.fold(member[1]["fold"]).predictions).ids
+        rows, places = np.array([row_of[str(name)] for name in ids]), [place_of[str(name)] for name in ids]
+        total[places] += predict_members(config, [member], samples, rows, process, quiet)[0]
+        count[places] += 1
+    if not count.all():
+        raise DataError(f"{run.directory.path}: the folds' predictions.csv do not have all rows of oof.csv")
+    return Predictions(own.ids, own.classes, np.asarray(total / count[:, None], dtype=np.float32))
+
+
+def _training_samples(run: TrainedRun) -> Samples:
+    return load_train(run.config.data, contest_folder(run.config.data, run.config.settings.data_path))
+
+
+def _check_same(samples: Samples, row_of: dict[str, int], ids: Sequence[Any], targets: Rows, run: TrainedRun) -> None:
+    """Raises DataError where the training table is not the one that the run was trained with."""
+    assert samples.targets is not None
+    missing = sum(str(name) not in row_of for name in ids)
+    if missing or samples.classes != run.classes:
+        raise DataError(f"the training table has changed since ({missing} ids are gone)" if missing else "its classes have changed since")
+    if not np.array_equal(samples.targets[[row_of[str(name)] for name in ids]], targets):
+        raise DataError("labels in the training table have changed since")
+
+
+def _identity(result: dict[str, Any], tta: str, text: str) -> dict[str, Any]:
+    """Whose predictions these are: a run that went on to more epochs has another `ended`."""
+    return {"run_id": result["run_id"], "ended": result["ended"], "tta": tta, "sha256": sha256(text.encode()).hexdigest()}
+
+
+def _kept(run: TrainedRun, tta: str) -> Predictions | None:
+    """What an earlier inference kept, if it is of this run as it is now."""
+    path = run.directory.oof_with(tta)
+    try:
+        identity = loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+        if identity != _identity(run.result, tta, path.read_text(encoding="utf-8")):
+            return None
+        return _load(run, path)
+    except (OSError, ValueError, DataError):
+        return None
+
+
+def _keep(directory: RunDirectory, result: dict[str, Any], tta: str, predictions: Predictions) -> None:
+    """Writes oof.TTA.csv with the columns of oof.csv, and whose it is beside it; a folder that cannot be written to is left."""
+    own = pd.read_csv(directory.oof, dtype=str, keep_default_na=False, na_filter=False)
+    values = predictions.to_frame()
+    replaced = [name for name in own.columns if name == "prediction" or str(name).startswith(PROBABILITY)]
+    text = to_csv(own.assign(**{name: values[name] for name in replaced}))
+    path = directory.oof_with(tta)
+    try:
+        with directory.lock():
+            write_text(path, text)
+            write_json(path.with_suffix(".json"), _identity(result, tta, text))
+    except (OSError, DataError) as error:
+        say(f"{path.name} is not kept: {error}")

@@ -1,0 +1,146 @@
+"""Finished runs: found, looked at before they are believed, and their folds' models brought back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+from torch import nn
+
+from modules.compute.process import Process
+from modules.config.errors import ConfigError, DataError, OptionError, shorten
+from modules.config.reader import read_config
+from modules.config.schema import Config
+from modules.config.values import format_value
+from modules.data.preprocessing import Preprocessing
+from modules.models.build import build_network
+from modules.prediction.metrics import Metric, find_metric
+from modules.prediction.tta import check_views
+from modules.runs.checkpoint import load_checkpoint
+from modules.runs.directory import RunDirectory, find_run, latest_run
+
+# What training knew and a checkpoint carries: said again, it must be the same.
+CARRIED = (
+    ("data", "source"),
+    ("data", "dataset"),
+    ("data", "task"),
+    ("data", "image_size"),
+    ("data", "resize"),
+    ("data", "channels"),
+    ("data", "mean"),
+    ("data", "std"),
+    ("model", "library"),
+    ("model", "name"),
+    ("augmentation", "valid"),
+)
+
+
+Checkpoint = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class TrainedRun:
+    """A finished run, its config and result, and its folds' best checkpoints."""
+
+    directory: RunDirectory
+    config: Config
+    result: dict[str, Any]
+    checkpoints: tuple[Checkpoint, ...]
+
+    @property
+    def name(self) -> str:
+        return self.directory.name
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        return tuple(self.result["classes"])
+
+    @property
+    def preprocessing(self) -> Preprocessing:
+        return Preprocessing.from_dict(self.checkpoints[0]["preprocessing"])
+
+    @property
+    def metric(self) -> Metric:
+        return find_metric(self.result["metric"])
+
+    @property
+    def members(self) -> tuple[tuple[TrainedRun, Checkpoint], ...]:
+        """Its folds' models, each with the run that it is of."""
+        return tuple((self, checkpoint) for checkpoint in self.checkpoints)
+
+
+def open_trained(config: Config) -> tuple[TrainedRun, ...]:
+    """The runs that [inference] run names, in that order.
+
+    Raises UserError for one that is not finished, that `config` contradicts, or that cannot be blended with the first.
+    """
+    directories = [_find(config, name) for name in config.inference.run]
+    twice = {directory.name for directory in directories if [other.name for other in directories].count(directory.name) > 1}
+    if twice:
+        raise OptionError(
+            "inference", "run", f"expected different runs, each with a name of its own; {shorten(sorted(twice))} stands twice"
+        )
+    runs = tuple(_open(config, directory) for directory in directories)
+    for run in runs:
+        check_views(config.inference.tta, run.preprocessing.size, run.name)
+        if run.classes != runs[0].classes:
+            raise DataError(_other_classes(runs[0], run))
+    return runs
+
+
+def restore_member(run: TrainedRun, checkpoint: Checkpoint, process: Process) -> nn.Module:
+    """The model of one fold's checkpoint, with its weights, on the device."""
+    model = replace(run.config.model, **checkpoint["network"])
+    preprocessing = run.preprocessing
+    network = build_network(model, len(run.classes), preprocessing.channels, preprocessing.size, pretrained=False)
+    network.module.load_state_dict(checkpoint["model"])
+    return process.place(network.module)
+
+
+def _find(config: Config, name: str) -> RunDirectory:
+    if name == "latest":
+        return latest_run(config.settings.log_path, config.settings.debug)
+    return find_run(config.settings.log_path, name)
+
+
+def _open(config: Config, directory: RunDirectory) -> TrainedRun:
+    result = directory.read_result()
+    own, _ = read_config([directory.config])
+    _refuse_contradictions(config, own, directory)
+    checkpoints = tuple(_load_member(directory, result, number) for number in result["fold_numbers"])
+    first = checkpoints[0]["preprocessing"]
+    if any(checkpoint["preprocessing"] != first for checkpoint in checkpoints):
+        raise DataError(f"{directory.path}: its folds' checkpoints were made with different preprocessing")
+    return TrainedRun(directory, own, result, checkpoints)
+
+
+def _refuse_contradictions(config: Config, own: Config, directory: RunDirectory) -> None:
+    lines = []
+    for section, option in CARRIED:
+        trained, said = (getattr(getattr(each, section), option) for each in (own, config))
+        if (section, option) in config.origins and trained != said:
+            now, then = format_value(said).strip() or "blank", format_value(trained).strip() or "blank"
+            advice = f"leave it out, or: python inference.py {directory.config} inference.run={directory.name}"
+            lines.append(f"{config.locate(section, option)}: {now}, but {directory.name} was trained with {then}; {advice}")
+    if lines:
+        raise ConfigError(*lines)
+
+
+def _load_member(directory: RunDirectory, result: dict[str, Any], number: int) -> Checkpoint:
+    path = directory.fold(number).best
+    if not path.exists():
+        raise DataError(f"{path}: missing; the run has folds {', '.join(map(str, result['fold_numbers']))}")
+    checkpoint = load_checkpoint(path)
+    if checkpoint.get("run_id") != result["run_id"]:
+        raise DataError(f"{path}: this checkpoint is of another run")
+    if checkpoint.get("fold") != number:
+        raise DataError(f"{path}: this checkpoint is of fold {checkpoint.get('fold')}, not of fold {number}")
+    if checkpoint.get("classes") != result["classes"]:
+        raise DataError(f"{path}: its classes, or their order, are not those of the run")
+    return checkpoint
+
+
+def _other_classes(first: TrainedRun, other: TrainedRun) -> str:
+    apart = sorted(set(first.classes) ^ set(other.classes))
+    difference = f"{shorten(apart)} in one of them only" if apart else "the same ones in another order"
+    return f"{first.name} and {other.name} cannot be blended: their classes differ ({difference})"
