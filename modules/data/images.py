@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from modules.data.pixels import Pixels, check_headers, check_pixels, read_image
+from modules.config.values import Size
+from modules.data.pixels import Pixels, check_headers, check_pixels, read_image, read_sizes
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,10 @@ class ImageFiles:
     def header_faults(self) -> list[str | None]:
         """What is wrong with each image, as far as its header tells; None where nothing is."""
         return check_headers(self.path(row) for row in range(len(self)))
+
+    def shapes(self) -> list[Size | None]:
+        """Height and width of each image; None for one that cannot be read."""
+        return read_sizes(self.path(row) for row in range(len(self)))
 
     def pixel_faults(self) -> list[str | None]:
         """What is wrong with each image, found out by decoding it; None where nothing is."""
@@ -84,6 +89,9 @@ class ImageArrays:
 
     def header_faults(self) -> list[str | None]:
         return [None] * len(self)
+
+    def shapes(self) -> list[Size | None]:
+        return [Size(*self.pixels.shape[1:3])] * len(self)
 
     def pixel_faults(self) -> list[str | None]:
         return [None] * len(self)

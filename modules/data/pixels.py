@@ -16,7 +16,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from modules.config.errors import DataError
 from modules.config.values import Size
@@ -65,6 +65,12 @@ def check_headers(paths: Iterable[Path]) -> list[str | None]:
     """`check_header` of every file, in parallel."""
     with ThreadPoolExecutor(max_workers=min(16, 4 * (os.cpu_count() or 1))) as pool:
         return list(pool.map(check_header, paths, chunksize=64))
+
+
+def read_sizes(paths: Iterable[Path]) -> list[Size | None]:
+    """Height and width of every file, as its header and its EXIF orientation tell them; None for what cannot be read."""
+    with ThreadPoolExecutor(max_workers=min(16, 4 * (os.cpu_count() or 1))) as pool:
+        return list(pool.map(_read_size, paths, chunksize=64))
 
 
 def check_pixels(paths: Iterable[Path]) -> list[str | None]:
@@ -122,6 +128,17 @@ def _reason(path: Path, error: Exception) -> str:
     if isinstance(error, UnidentifiedImageError):
         return "not an image that can be read"
     return f"damaged: {' '.join(str(error).split()) or type(error).__name__}"
+
+
+def _read_size(path: Path) -> Size | None:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with _open(path) as image:
+                turned = image.getexif().get(ExifTags.Base.Orientation, 1) >= 5
+                return Size(image.width, image.height) if turned else Size(image.height, image.width)
+    except Exception:  # decoders raise anything on damaged files; what is wrong with them is told elsewhere
+        return None
 
 
 def _check_decoding(path: Path) -> str | None:

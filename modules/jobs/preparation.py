@@ -55,7 +55,7 @@ def prepare(config: Config, run: RunDirectory | None = None) -> Plan:
     if run is None:
         if config.data.bad_images == "skip":
             samples = _without_bad_images(samples)
-        _, all_folds = gather(lambda: refuse_bad_images(samples), lambda: _make_folds(samples, config))
+        _, all_folds = gather(lambda: refuse_bad_images(samples), lambda: folds_of(samples, config))
         say(*describe_duplicates(samples, all_folds, _test_set(config, samples.classes)))
         run_id = uuid.uuid4().hex
     else:
@@ -131,7 +131,8 @@ def _with_epochs_of(config: Config, name: str) -> Config:
     return replace(config, split=replace(config.split, epochs_from=run.name), hyper_params=replace(hyper, epochs=epochs))
 
 
-def _make_folds(samples: Samples, config: Config) -> tuple[Fold, ...]:
+def folds_of(samples: Samples, config: Config) -> tuple[Fold, ...]:
+    """All folds of the samples, as [split] asks for them. Raises UserError; for train_folds that do not exist too."""
     declared = None
     if config.split.fold_column is not None:
         declared = declared_folds(config.data, contest_folder(config.data, config.settings.data_path), config.split.fold_column, samples)

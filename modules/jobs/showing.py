@@ -1,0 +1,126 @@
+"""`look.py data`: what there is to learn from, and what the model will see of it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+
+from modules.compute.seeding import seed_torch
+from modules.config.command_line import Command
+from modules.config.errors import gather, shorten
+from modules.config.schema import Config
+from modules.data.mixing import make_mixer
+from modules.data.pixels import Pixels, resize_image
+from modules.data.samples import Rows, Samples
+from modules.data.sources import contest_folder, load_train
+from modules.data.splits import Fold, resolve_method
+from modules.data.transforms import apply, build_pipeline, check_pipeline, make_train_pipeline
+from modules.jobs.preparation import folds_of, refuse_bad_images
+from modules.reporting.pictures import draw_grid
+
+PICTURE = Path("look") / "data.png"
+SHOWN = 8  # images a picture shows, and draws of each
+CLASSES_SHOWN = 40
+
+
+def show_data(command: Command) -> list[str]:
+    """Counts a class and a fold, image sizes, and a picture of what augmentation makes of some images. Returns what to print."""
+    config = command.config
+    samples = load_train(config.data, contest_folder(config.data, config.settings.data_path))
+    _, folds, _ = gather(lambda: refuse_bad_images(samples), lambda: folds_of(samples, config), lambda: _check_augmentation(config))
+    _draw(config, samples, folds[0])
+    return [*_describe_samples(samples), *_describe_sizes(samples), *_describe_folds(config, samples, folds), f"picture   {PICTURE}"]
+
+
+def _check_augmentation(config: Config) -> None:
+    size, channels = config.data.image_size, config.data.channels
+    check_pipeline(make_train_pipeline(config.augmentation, size, channels), "train", size, channels)
+
+
+def _describe_samples(samples: Samples) -> list[str]:
+    extra = "" if samples.extra is None else f", of them {int(samples.extra.sum())} extra, which only train"
+    lines = [f"samples   {len(samples)} of {len(samples.classes)} classes{extra}"]
+    if samples.groups is not None:
+        _, counts = np.unique(samples.groups, return_counts=True)
+        lines.append(f"groups    {len(counts)}, of {counts.min()} to {counts.max()} samples")
+    return lines
+
+
+def _describe_sizes(samples: Samples) -> list[str]:
+    sizes = Counter(size for size in samples.images.shapes() if size is not None)
+    told = [f"{size.height} x {size.width} ({count})" for size, count in sizes.most_common()]
+    heights, widths = ([size[side] for size in sizes.elements()] for side in (0, 1))
+    lines = [f"sizes     {shorten(told)}"]
+    if len(sizes) > 1:
+        spread = [
+            f"{name} {min(values)} to {max(values)}, median {np.median(values):.0f}"
+            for name, values in (("high", heights), ("wide", widths))
+        ]
+        lines.append(f"          {'; '.join(spread)}")
+    return lines
+
+
+def _describe_folds(config: Config, samples: Samples, folds: Sequence[Fold]) -> list[str]:
+    """A table of the classes: how many samples there are, and how many each fold validates."""
+    assert samples.targets is not None
+    count = len(samples.classes)
+    columns = {"samples": np.bincount(samples.targets, minlength=count)}
+    columns |= {f"fold {fold.number}": np.bincount(samples.targets[fold.valid_rows], minlength=count) for fold in folds[:10]}
+    table = pd.DataFrame(columns, index=pd.Index(samples.classes))
+    table.loc["all"] = table.sum()
+    lines = table.to_string().splitlines()
+    if count > CLASSES_SHOWN:
+        half = CLASSES_SHOWN // 2
+        lines = [*lines[: half + 1], f"... {count - 2 * half} more", *lines[-half - 1 :]]
+    more = f"; the first 10 of {len(folds)} are shown" if len(folds) > 10 else ""
+    return [f"folds     {resolve_method(config.split, samples)}; the table counts what each of them validates{more}", "", *lines, ""]
+
+
+def _draw(config: Config, samples: Samples, fold: Fold) -> None:
+    """Some images of different classes, as they are validated and in the draws that the fold's first epochs could make of them."""
+    seed, channels, size = config.settings.seed, config.data.channels, config.data.image_size
+    train = make_train_pipeline(config.augmentation, size, channels)
+    valid = build_pipeline(config.augmentation.valid, "valid") if config.augmentation.valid is not None else None
+    rows, views = [], []
+    for position, row in enumerate(_of_each_class(samples, fold)):
+        pixels = resize_image(samples.images.read(row, channels), size, config.data.resize)
+        seen = pixels if valid is None else apply(valid, pixels, seed, "valid", 0, position)
+        draws = [apply(train, pixels, seed, fold.number, epoch, position) for epoch in range(1, SHOWN)]
+        assert samples.targets is not None
+        name = samples.classes[samples.targets[row]]
+        rows.append((name[:20], [("validated as", seen), *((f"trained as, {number}", draw) for number, draw in enumerate(draws, 1))]))
+        views.append((draws[0], int(samples.targets[row])))
+    title = f"augmentation.preset = {config.augmentation.preset}" if config.augmentation.train is None else "[augmentation] train"
+    mixed = _mix(config, samples, views)
+    draw_grid(PICTURE, [*rows, *mixed], f"{title}, mixup {config.augmentation.mixup:g}, cutmix {config.augmentation.cutmix:g}")
+
+
+def _of_each_class(samples: Samples, fold: Fold) -> list[int]:
+    """Rows that the fold trains on: the first of each class in turn, then the second, ..."""
+    assert samples.targets is not None
+    targets: Rows = samples.targets[fold.train_rows]
+    turn = np.zeros(len(targets), dtype=np.int64)
+    for target in np.unique(targets):
+        places = np.flatnonzero(targets == target)
+        turn[places] = np.arange(len(places))
+    return [int(row) for row in fold.train_rows[np.lexsort((targets, turn))][:SHOWN]]
+
+
+def _mix(config: Config, samples: Samples, views: Sequence[tuple[Pixels, int]]) -> list[tuple[str, list[tuple[str, Pixels]]]]:
+    """A row of the batch as mixup or cutmix leave it, where they are on."""
+    if not (config.augmentation.mixup or config.augmentation.cutmix) or len(views) < 2:
+        return []
+    seed_torch(config.settings.seed, 0, 1)
+    images = torch.from_numpy(np.stack([pixels for pixels, _ in views])).permute(0, 3, 1, 2).float()
+    targets = torch.tensor([target for _, target in views])
+    mixed, shares = make_mixer(config.augmentation, len(samples.classes))(images, targets)
+    pixels = mixed.permute(0, 2, 3, 1).round().to(torch.uint8).numpy()
+    captions = [
+        " ".join(f"{samples.classes[index][:8]} {share:.2f}" for index, share in enumerate(row) if share > 0) for row in shares.tolist()
+    ]
+    return [("mixed", list(zip(captions, pixels, strict=True)))]
