@@ -272,6 +272,17 @@ def test_the_gradient_of_a_whole_group_is_cut_and_not_that_of_each_batch() -> No
     assert float(moved.detach().norm()) == pytest.approx(0.1 * 0.2, rel=1e-4)
 
 
+def test_scaled_gradients_are_cut_at_their_own_norm() -> None:
+    """As float16 has them: the scaler multiplies them with 65536 first."""
+    hyper = HyperParams(optimizer="momentum", learning_rate=0.1, scheduler="constant")
+    module, twin, given = plain(), plain(), batches([6, 6, 3])
+    learner = replace(make_learner(module, hyper, 2), clip_grad=0.2, accumulate=2)
+    train_epoch(replace(learner, scaler=torch.amp.GradScaler("cpu", enabled=True)), given, 0, Silent())
+    train_epoch(replace(make_learner(twin, hyper, 2), clip_grad=0.2, accumulate=2), given, 0, Silent())
+    for mine, their in zip(module.parameters(), twin.parameters(), strict=True):
+        torch.testing.assert_close(mine, their)
+
+
 def test_clip_grad_nought_cuts_nothing() -> None:
     hyper = HyperParams(optimizer="momentum", learning_rate=0.1, scheduler="constant")
     module, twin, given = plain(), plain(), batches([6, 6])

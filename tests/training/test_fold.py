@@ -468,6 +468,17 @@ def test_a_frozen_part_is_the_same_to_the_bit_in_the_moving_average_too(contest:
     assert moved(started, last["ema"]) == moved(started, last["model"]) == {"fc.weight", "fc.bias"}
 
 
+def test_the_moving_average_is_laid_out_in_memory_like_the_model(contest: Path) -> None:
+    plan = plan_for(contest, "model.ema_decay=0.99", "settings.channels_last=true")
+    network = parts_module.make_network(plan, 0, False)
+    learner = parts_module.make_learner(plan, network, plan.phases[0], 4)
+    assert learner.learnt is not network.module
+    for mine, their in zip(learner.learnt.parameters(), network.module.parameters(), strict=True):
+        assert (mine.stride(), mine.device, mine.dtype) == (their.stride(), their.device, their.dtype)
+    weight = learner.learnt.get_parameter("layer1.0.conv1.weight")
+    assert weight.is_contiguous(memory_format=torch.channels_last) and not weight.is_contiguous()
+
+
 @pytest.mark.parametrize("greater", [True, False])
 def test_plateau_drops_the_rate_when_the_score_stands_still_also_for_a_resumed_fold(
     contest: Path, scripted: Callable[..., None], greater: bool
