@@ -189,7 +189,11 @@ class HyperParams:
     learning_rate: float = option(1e-3, "the highest that the schedule reaches", above=0, at_most=1000, learnt=True)
     head_learning_rate: float | None = option(None, "likewise, of the head; blank: the same", above=0, at_most=1000, learnt=True)
     layer_decay: float = option(
-        1.0, "learning rate of a layer, as a multiple of that of the layer above it; such as 0.75", above=0, at_most=1, learnt=True
+        1.0,
+        "learning rate of a layer, as a multiple of that of the layer above it; such as 0.75; torchvision: twelve tensors are a layer",
+        above=0,
+        at_most=1,
+        learnt=True,
     )
     optimizer: str = option("adamw", "any of timm's: adamw, adam, sgd (Nesterov), momentum (plain), lion, lamb, ...", learnt=True)
     weight_decay: float = option(0.01, "not applied to norms and biases", at_least=0, at_most=100, learnt=True)
@@ -201,7 +205,11 @@ class HyperParams:
     step_epochs: int = option(10, "step: epochs between two drops", at_least=1, at_most=MANY, learnt=True)
     step_factor: float = option(0.1, "step, plateau: what a drop multiplies with", above=0, at_most=1, learnt=True)
     plateau_patience: int = option(
-        2, "plateau: epochs without improvement that are waited for; one more, and the rate drops", at_least=0, at_most=MANY, learnt=True
+        2,
+        "plateau: epochs without improvement that are waited for; one more, and the rate drops, unless patience has ended the fold",
+        at_least=0,
+        at_most=MANY,
+        learnt=True,
     )
     warmup_epochs: float = option(0.0, "linear, from near zero; may be a part of an epoch", at_least=0, at_most=MANY, learnt=True)
     loss: Literal["auto", "cross_entropy", "focal", "bce", "f1"] = option(

@@ -24,7 +24,7 @@ from modules.models.pooling import POOLINGS
 from modules.prediction.ensemble import FORMS
 from modules.prediction.metrics import METRICS, find_metric
 from modules.prediction.tta import VIEWS
-from modules.training.schedule import make_schedule
+from modules.training.schedule import make_schedule, plateau
 
 
 def choices(section: str, option: str) -> set[Any]:
@@ -125,6 +125,7 @@ def test_every_schedule_is_made_and_no_other() -> None:
     for name in choices("hyper_params", "scheduler"):
         factors = [make_schedule(replace(hyper, scheduler=name), 5)(step) for step in range(20)]
         assert 0.9 < max(factors) <= 1 and min(factors) >= 0, name
+        assert (plateau(replace(hyper, scheduler=name), 1) < 1) is (name == "plateau")
     with pytest.raises(KeyError, match="no_such_schedule"):
         make_schedule(replace(hyper, scheduler="no_such_schedule"), 5)  # type: ignore[arg-type]
 

@@ -73,6 +73,8 @@ def test_every_path_of_a_run_is_where_the_contract_says() -> None:
     found = [fold.best, fold.last, fold.previous, fold.history, fold.predictions]
     expected = ["best.pt", "last.pt", "last.prev.pt", "history.csv", "predictions.csv"]
     assert [path.relative_to("runs/a/fold3").name for path in found] == expected
+    assert fold.epoch(3, 0.12344, 0.98765) == Path("runs/a/fold3/epochs/epoch003_loss0.1234_score0.9877.pt")
+    assert fold.epoch(1000, 12.0, -0.5) == Path("runs/a/fold3/epochs/epoch1000_loss12.0000_score-0.5000.pt")
 
 
 def test_a_run_is_found_by_name_and_by_folder() -> None:

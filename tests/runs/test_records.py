@@ -71,6 +71,28 @@ def test_patience_zero_never_stops() -> None:
     assert not Progress().is_over(1)
 
 
+def test_a_new_phase_keeps_the_best_and_begins_its_patience_and_plateau_anew() -> None:
+    progress = Progress()
+    for epoch, score in enumerate([0.9, 0.5, 0.4], 1):
+        progress = progress.advance(score, epoch, 0.0, True, plateau_patience=1)
+    assert progress == Progress(0.9, 1, waited=2, phase_best=0.9, stale=0, drops=1)
+    progress = progress.start_phase()
+    assert progress == Progress(0.9, 1)
+    assert Progress().start_phase() == Progress()
+
+
+def test_patience_of_a_phase_goes_by_the_phases_own_best() -> None:
+    """A phase that begins lower than the one before it, and climbs, is not stopped while it climbs."""
+    progress = Progress().advance(0.9, 1, 0.0, True).start_phase()
+    for epoch, score in enumerate([0.5, 0.6, 0.7], 2):
+        progress = progress.advance(score, epoch, 0.0, True)
+        assert (progress.best_score, progress.best_epoch, progress.waited) == (0.9, 1, 0)
+    assert not progress.is_over(1)
+    progress = progress.advance(0.7, 5, 0.0, True)
+    assert progress.is_over(1)
+    assert progress.advance(0.95, 6, 0.0, True).best_epoch == 6
+
+
 def record(epoch: int, score: float) -> EpochRecord:
     return EpochRecord(0, epoch, 1 / 3, 2 / 7, score, score, 1e-3, 123.456, 0.1)
 

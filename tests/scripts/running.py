@@ -50,6 +50,7 @@ def digests(run: Path) -> dict[str, Any]:
                 tensors = {f"{index}.{key}": value for index, slot in state.items() for key, value in slot.items()}
                 found[f"{fold.name}/optimizer"] = digest_tensors(tensors)
                 found[f"{fold.name}/progress"] = content["progress"]
+                found[f"{fold.name}/ema"] = digest_tensors(content["ema"] or {})
         found[f"{fold.name}/predictions"] = (fold / "predictions.csv").read_bytes()
     found["oof"] = (run / "oof.csv").read_bytes()
     result = json.loads((run / "result.json").read_text())

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from timm.utils import ModelEmaV3
 from torch import nn
 from torch.nn import functional
 
@@ -73,15 +75,19 @@ def make_learner(module: nn.Module, hyper: HyperParams, steps: int, objective: O
     )
 
 
+def normalised(batch: Batch) -> torch.Tensor:
+    mean, std = torch.tensor(MEAN).view(1, 3, 1, 1), torch.tensor(STD).view(1, 3, 1, 1)
+    return (batch.images.permute(0, 3, 1, 2).contiguous().float() / 255 - mean) / std
+
+
 def by_hand(module: nn.Module, optimizer: torch.optim.Optimizer, given: list[Batch], rates: list[float], smoothing: float) -> list[float]:
     """The plainest loop there is."""
     module.train()
     losses = []
-    mean, std = torch.tensor(MEAN).view(1, 3, 1, 1), torch.tensor(STD).view(1, 3, 1, 1)
     for batch, rate in zip(given, rates, strict=True):
         for group in optimizer.param_groups:
             group["lr"] = rate
-        images = (batch.images.permute(0, 3, 1, 2).contiguous().float() / 255 - mean) / std
+        images = normalised(batch)
         loss = functional.cross_entropy(module(images), batch.targets, label_smoothing=smoothing, reduction="none").mean()
         optimizer.zero_grad()
         loss.backward()
@@ -166,4 +172,176 @@ def test_gradients_do_not_pile_up_over_steps() -> None:
     for each in (module, twin):
         torch.manual_seed(1)
         train_epoch(make_learner(each, hyper, 1), given, 0, Silent())
+    assert digest_tensors(module.state_dict()) == digest_tensors(twin.state_dict())
+
+
+def plain() -> nn.Module:
+    """Nothing in it depends on the batch that an image is in."""
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Conv2d(3, 6, 3), nn.ReLU(), nn.Flatten(), nn.Linear(6 * 36, 3))
+
+
+def split(batch: Batch, sizes: list[int]) -> list[Batch]:
+    parts = [torch.split(each, sizes) for each in batch]
+    return [Batch(*each) for each in zip(*parts, strict=True)]
+
+
+ACCUMULATED = HyperParams(optimizer="sgd", learning_rate=0.1, weight_decay=0.05, scheduler="cosine", epochs=2)
+
+
+@pytest.mark.parametrize(("large", "small"), [([32, 32], [8] * 8), ([32, 20], [8] * 4 + [8, 8, 4]), ([32, 3], [8] * 4 + [3]), ([5], [5])])
+def test_accumulated_batches_equal_the_large_batch(large: list[int], small: list[int]) -> None:
+    """Also where the last group has fewer batches, and its last batch fewer images."""
+    (whole,) = batches([sum(large)])
+    together, parts = split(whole, large), split(whole, small)
+    one, other = plain(), plain()
+    first = make_learner(one, ACCUMULATED, len(large))
+    second = replace(make_learner(other, ACCUMULATED, len(large)), accumulate=4)
+    sink = Silent()
+    for epoch in (0, 1):
+        expected = train_epoch(first, together, epoch * len(large), Silent())
+        outcome = train_epoch(second, parts, epoch * len(large), sink)
+        assert outcome == EpochOutcome(pytest.approx(expected.loss, rel=1e-5), expected.steps, expected.images)
+    assert len(sink.losses) == 2 * len(large) and (outcome.steps, outcome.images) == (len(large), sum(large))
+    for mine, their in zip(other.parameters(), one.parameters(), strict=True):
+        torch.testing.assert_close(mine, their, rtol=1e-5, atol=1e-6)
+    assert digest_tensors(other.state_dict()) != digest_tensors(plain().state_dict())
+
+
+def test_a_group_with_a_small_batch_is_no_mean_of_means() -> None:
+    """What a division by the number of batches would give: each of the 2 images would count as much as 4 of the others."""
+    (whole,) = batches([10])
+    naive = plain()
+    for batch in split(whole, [8, 2]):
+        images = normalised(batch)
+        (functional.cross_entropy(naive(images), batch.targets) / 2).backward()
+    torch.optim.SGD(naive.parameters(), lr=0.1).step()
+    hyper = HyperParams(optimizer="momentum", momentum=0.0, learning_rate=0.1, weight_decay=0, scheduler="constant")
+    module, large = plain(), plain()
+    train_epoch(replace(make_learner(module, hyper, 1), accumulate=2), split(whole, [8, 2]), 0, Silent())
+    train_epoch(make_learner(large, hyper, 1), [whole], 0, Silent())
+    found, expected, wrong = (nn.utils.parameters_to_vector(each.parameters()).detach() for each in (module, large, naive))
+    torch.testing.assert_close(found, expected)
+    assert float((found - wrong).abs().max()) > 1e-4
+
+
+def test_the_schedule_counts_steps_of_the_optimiser_and_not_batches() -> None:
+    rates: list[float] = []
+    learner = make_learner(plain(), replace(ACCUMULATED, optimizer="momentum"), 3)
+    schedule = learner.schedule
+    counted = replace(learner, accumulate=3, schedule=lambda step: rates.append(float(step)) or schedule(step))  # type: ignore[func-returns-value]
+    train_epoch(counted, batches([4] * 7), 3, Silent())
+    assert rates == [3, 4, 5]
+
+
+def test_a_loss_that_is_no_number_in_any_batch_of_a_group_is_told_with_the_groups_step() -> None:
+    values = iter([1.0, 1.0, 1.0, float("nan"), 1.0])
+    objective = Objective(lambda logits, targets: logits.sum() * 0 + next(values), lambda logits: logits.softmax(1))
+    learner = replace(make_learner(plain(), HyperParams(), 3, objective), accumulate=2)
+    with pytest.raises(Diverged, match=r"^the loss is nan at step 2 of 3$"):
+        train_epoch(learner, batches([4] * 5), 0, Silent())
+
+
+@pytest.mark.parametrize("limit", [0.05, 0.3, 1e6])
+def test_the_gradient_is_cut_as_torch_cuts_it(limit: float) -> None:
+    hyper = HyperParams(optimizer="momentum", learning_rate=0.1, weight_decay=0, momentum=0.5, scheduler="constant")
+    module, twin, given = plain(), plain(), batches([6, 6])
+    train_epoch(replace(make_learner(module, hyper, 2), clip_grad=limit), given, 0, Silent())
+    optimizer, norms = torch.optim.SGD(twin.parameters(), lr=0.1, momentum=0.5), []
+    for batch in given:
+        images = normalised(batch)
+        optimizer.zero_grad()
+        functional.cross_entropy(twin(images), batch.targets).backward()
+        norms.append(float(nn.utils.clip_grad_norm_(twin.parameters(), limit)))
+        optimizer.step()
+    assert all(norm > 0.3 for norm in norms) and max(norms) < 1e6
+    for mine, their in zip(module.parameters(), twin.parameters(), strict=True):
+        torch.testing.assert_close(mine, their)
+
+
+def test_the_gradient_of_a_whole_group_is_cut_and_not_that_of_each_batch() -> None:
+    hyper = HyperParams(optimizer="momentum", learning_rate=0.1, weight_decay=0, momentum=0.0, scheduler="constant")
+    (whole,) = batches([12])
+    module, twin = plain(), plain()
+    before = [parameter.detach().clone() for parameter in module.parameters()]
+    train_epoch(replace(make_learner(module, hyper, 1), clip_grad=0.2, accumulate=3), split(whole, [4, 4, 4]), 0, Silent())
+    train_epoch(replace(make_learner(twin, hyper, 1), clip_grad=0.2), [whole], 0, Silent())
+    for mine, their in zip(module.parameters(), twin.parameters(), strict=True):
+        torch.testing.assert_close(mine, their)
+    moved = torch.cat([(now - then).flatten() for now, then in zip(module.parameters(), before, strict=True)])
+    assert float(moved.detach().norm()) == pytest.approx(0.1 * 0.2, rel=1e-4)
+
+
+def test_scaled_gradients_are_cut_at_their_own_norm() -> None:
+    """As float16 has them: the scaler multiplies them with 65536 first."""
+    hyper = HyperParams(optimizer="momentum", learning_rate=0.1, scheduler="constant")
+    module, twin, given = plain(), plain(), batches([6, 6, 3])
+    learner = replace(make_learner(module, hyper, 2), clip_grad=0.2, accumulate=2)
+    train_epoch(replace(learner, scaler=torch.amp.GradScaler("cpu", enabled=True)), given, 0, Silent())
+    train_epoch(replace(make_learner(twin, hyper, 2), clip_grad=0.2, accumulate=2), given, 0, Silent())
+    for mine, their in zip(module.parameters(), twin.parameters(), strict=True):
+        torch.testing.assert_close(mine, their)
+
+
+def test_clip_grad_nought_cuts_nothing() -> None:
+    hyper = HyperParams(optimizer="momentum", learning_rate=0.1, scheduler="constant")
+    module, twin, given = plain(), plain(), batches([6, 6])
+    train_epoch(make_learner(module, hyper, 2), given, 0, Silent())
+    train_epoch(replace(make_learner(twin, hyper, 2), clip_grad=1e6), given, 0, Silent())
+    assert digest_tensors(module.state_dict()) == digest_tensors(twin.state_dict())
+
+
+def averaged(module: nn.Module, hyper: HyperParams, decay: float, steps: int) -> Learner:
+    return replace(make_learner(module, hyper, steps), ema=ModelEmaV3(module, decay=decay, use_warmup=True))
+
+
+@pytest.mark.parametrize("decay", [0.999, 0.5])
+def test_the_moving_average_of_three_steps_is_the_one_worked_out_by_hand(decay: float) -> None:
+    """Its decay grows with the step n from 1 on as 1 - n ** (-2/3), and is `decay` at most; BatchNorm's statistics likewise."""
+    hyper = HyperParams(optimizer="momentum", learning_rate=0.1, scheduler="constant")
+    module, given = model(), batches([6, 6, 6])
+    learner = averaged(module, hyper, decay, 3)
+    assert learner.ema is not None
+    seen = []
+    for step, batch in enumerate(given):
+        train_epoch(learner, [batch], step, Silent())
+        seen.append({name: tensor.clone() for name, tensor in module.state_dict().items()})
+    second, third = min(decay, 1 - 2 ** (-2 / 3)), min(decay, 1 - 3 ** (-2 / 3))
+    assert (second, third) == pytest.approx((0.370039, min(decay, 0.519250)), abs=1e-6)
+    for name, found in learner.ema.module.state_dict().items():
+        if found.is_floating_point():
+            expected = third * (second * seen[0][name] + (1 - second) * seen[1][name]) + (1 - third) * seen[2][name]
+            torch.testing.assert_close(found, expected)
+        else:
+            assert int(found) == int(seen[2][name]) == 3
+    assert {"1.running_mean", "1.running_var", "5.weight"} <= set(seen[0])
+    assert learner.learnt is learner.ema.module
+
+
+def test_the_moving_average_does_not_touch_what_is_averaged() -> None:
+    hyper, given = HyperParams(optimizer="momentum", learning_rate=0.1), batches([6, 6, 6])
+    module, twin = model(), model()
+    for each, learner in ((module, averaged(module, hyper, 0.99, 3)), (twin, make_learner(twin, hyper, 3))):
+        torch.manual_seed(9)
+        train_epoch(learner, given, 0, Silent())
+        assert learner.module is each
+    assert digest_tensors(module.state_dict()) == digest_tensors(twin.state_dict())
+    assert make_learner(twin, hyper, 3).learnt is twin
+
+
+def test_an_average_over_accumulated_batches_counts_steps_of_the_optimiser() -> None:
+    (whole,) = batches([24])
+    one, other = averaged(plain(), ACCUMULATED, 0.9, 3), averaged(plain(), ACCUMULATED, 0.9, 3)
+    train_epoch(one, split(whole, [8] * 3), 0, Silent())
+    train_epoch(replace(other, accumulate=2), split(whole, [4] * 6), 0, Silent())
+    for mine, their in zip(other.learnt.parameters(), one.learnt.parameters(), strict=True):
+        torch.testing.assert_close(mine, their, rtol=1e-5, atol=1e-6)
+    assert digest_tensors(one.learnt.state_dict()) != digest_tensors(one.module.state_dict())
+
+
+def test_a_drop_multiplies_the_schedules_rate() -> None:
+    hyper = HyperParams(optimizer="momentum", learning_rate=0.1, scheduler="plateau")
+    module, twin, given = plain(), plain(), batches([6])
+    train_epoch(make_learner(module, hyper, 1), given, 0, Silent(), 0.25)
+    train_epoch(make_learner(twin, replace(hyper, learning_rate=0.025), 1), given, 0, Silent())
     assert digest_tensors(module.state_dict()) == digest_tensors(twin.state_dict())

@@ -90,6 +90,7 @@ def digests(directory: FoldDirectory) -> dict[str, Any]:
         "best": digest_tensors(best["model"]),
         "best epoch": (best["epoch"], best["scores"]),
         "last": digest_tensors(last["model"]),
+        "ema": digest_tensors(last["ema"] or {}),
         "optimizer": digest_tensors({f"{index}.{key}": value for index, slot in slots for key, value in slot.items()}),
         "groups": [{key: value for key, value in group.items() if key != "params"} for group in last["optimizer"]["param_groups"]],
         "step": last["step"],
@@ -416,3 +417,271 @@ def test_tta_is_in_the_predictions_that_are_kept(contest: Path) -> None:
     assert digests(plain)["best"] == digests(flipped)["best"]
     one, other = load_predictions(plain.predictions), load_predictions(flipped.predictions)
     assert one.ids.tolist() == other.ids.tolist() and not np.array_equal(one.probabilities, other.probabilities)
+
+
+def moved(before: dict[str, torch.Tensor], after: dict[str, torch.Tensor]) -> set[str]:
+    assert before.keys() == after.keys()
+    return {name for name in before if not torch.equal(before[name], after[name])}
+
+
+def rates(sink: Recorder) -> list[float]:
+    return [record.learning_rate for record in sink.records]
+
+
+def test_the_moving_average_is_what_is_validated_and_kept(contest: Path) -> None:
+    more = ("model.ema_decay=0.9", "hyper_params.epochs=3", "hyper_params.patience=0", "hyper_params.learning_rate=0.01")
+    plan = plan_for(contest, *more, "settings.keep_epochs=true")
+    directory, sink = train(plan, "fold0")
+    plain, _ = train(plan_for(contest, *more[1:]), "plain")
+    last, best = load_checkpoint(directory.last), load_checkpoint(directory.best)
+    assert digest_tensors(last["model"]) == digest_tensors(load_checkpoint(plain.last)["model"])
+    assert digest_tensors(last["ema"]) != digest_tensors(last["model"])
+    kept = [load_checkpoint(path)["model"] for path in sorted(directory.epochs.iterdir())]
+    assert digest_tensors(kept[2]) == digest_tensors(last["ema"])
+    assert digest_tensors(best["model"]) == digest_tensors(kept[best["epoch"] - 1])
+    assert int(kept[2]["bn1.num_batches_tracked"]) == int(last["model"]["bn1.num_batches_tracked"])
+    assert "bn1.running_var" in moved(kept[2], last["model"])
+    for record, weights in zip(sink.records, kept, strict=True):
+        assert loss_of(plan, weights) == pytest.approx(record.valid_loss)
+        assert record.valid_loss != pytest.approx(loss_of(plan, last["model"]))
+
+
+def loss_of(plan: Plan, weights: dict[str, torch.Tensor]) -> float:
+    """The validation loss of fold 0, by torch, over all its rows at once."""
+    module = timm.create_model("test_resnet", num_classes=3).eval()
+    module.load_state_dict(weights)
+    with torch.no_grad():
+        (batch,) = parts_module.valid_batches(replace_batch_size(plan, 1000), plan.folds[0]).epoch(0)
+        images = (batch.images.permute(0, 3, 1, 2).float() / 255 - 0.5) / 0.5
+        return float(nn.functional.cross_entropy(module(images), batch.targets))
+
+
+def replace_batch_size(plan: Plan, size: int) -> Plan:
+    return replace(plan, config=replace(plan.config, hyper_params=replace(plan.config.hyper_params, batch_size=size)))
+
+
+def test_a_frozen_part_is_the_same_to_the_bit_in_the_moving_average_too(contest: Path) -> None:
+    plan = plan_for(contest, "model.freeze=backbone", "model.ema_decay=0.99", "hyper_params.weight_decay=0.5")
+    started = {name: tensor.clone() for name, tensor in parts_module.make_network(plan, 0, False).module.state_dict().items()}
+    directory, _ = train(plan, "fold0")
+    last = load_checkpoint(directory.last)
+    assert moved(started, last["ema"]) == moved(started, last["model"]) == {"fc.weight", "fc.bias"}
+
+
+def test_the_moving_average_is_laid_out_in_memory_like_the_model(contest: Path) -> None:
+    plan = plan_for(contest, "model.ema_decay=0.99", "settings.channels_last=true")
+    network = parts_module.make_network(plan, 0, False)
+    learner = parts_module.make_learner(plan, network, plan.phases[0], 4)
+    assert learner.learnt is not network.module
+    for mine, their in zip(learner.learnt.parameters(), network.module.parameters(), strict=True):
+        assert (mine.stride(), mine.device, mine.dtype) == (their.stride(), their.device, their.dtype)
+    weight = learner.learnt.get_parameter("layer1.0.conv1.weight")
+    assert weight.is_contiguous(memory_format=torch.channels_last) and not weight.is_contiguous()
+
+
+@pytest.mark.parametrize("greater", [True, False])
+def test_plateau_drops_the_rate_when_the_score_stands_still_also_for_a_resumed_fold(
+    contest: Path, scripted: Callable[..., None], greater: bool
+) -> None:
+    scores = [score if greater else -score for score in (0.5, 0.4, 0.5, 0.3, 0.6, 0.5, 0.5, 0.5)]
+    options = ("scheduler=plateau", "plateau_patience=1", "step_factor=0.5", "learning_rate=0.008", "epochs=8", "patience=0")
+    plan = plan_for(contest, *(f"hyper_params.{option}" for option in options))
+    # 0.5 stays unbeaten in epochs 2 and 3, which is one more than 1: a drop; likewise 0.6 in 6 and 7. 4 alone is none.
+    expected = [0.008] * 3 + [0.004] * 4 + [0.002]
+    found: list[float] = []
+    for stop in (2, 6, None):
+        scripted(scores[len(found) :], greater)
+        _, part = train_until(plan, "stopped", stop)
+        found += rates(part)
+    assert found == pytest.approx(expected)
+
+
+def train_until(plan: Plan, folder: str, stop: int | None) -> tuple[FoldDirectory, Recorder]:
+    directory, sink = FoldDirectory(Path(folder)), Recorder(stop)
+    if stop is None:
+        train_fold(plan, plan.folds[0], directory, sink)
+    else:
+        with pytest.raises(KeyboardInterrupt):
+            train_fold(plan, plan.folds[0], directory, sink)
+    return directory, sink
+
+
+def test_a_step_takes_as_many_batches_as_accumulate_says(contest: Path) -> None:
+    directory, sink = train(plan_for(contest, "hyper_params.accumulate=3", "hyper_params.epochs=2"), "fold0")
+    assert sink.starts == [(0, 1, 2, 2), (0, 2, 2, 2)]  # 30 rows are 4 batches, and those are a group of 3 and one of 1
+    last = load_checkpoint(directory.last)
+    assert last["step"] == 4 and {int(slot["step"]) for slot in last["optimizer"]["state"].values()} == {4}
+
+
+def test_a_cut_gradient_moves_the_weights_no_further_than_its_norm_allows(contest: Path) -> None:
+    options = ("optimizer=momentum", "momentum=0", "weight_decay=0", "scheduler=constant", "epochs=1", "learning_rate=0.5")
+    plan = plan_for(contest, "hyper_params.clip_grad=0.001", *(f"hyper_params.{option}" for option in options))
+    module = parts_module.make_network(plan, 0, False).module
+    weights = [name for name, _ in module.named_parameters()]
+    started = {name: tensor.clone() for name, tensor in module.state_dict().items()}
+    directory, _ = train(plan, "fold0")
+    after = load_checkpoint(directory.last)["model"]
+    distance = float(torch.cat([(after[name] - started[name]).flatten() for name in weights]).norm())
+    assert 0 < distance <= 4 * 0.5 * 0.001 * 1.001
+
+
+@pytest.mark.parametrize(("library", "name", "layers"), [("timm", "test_resnet", 6), ("torchvision", "mobilenet_v3_small", 13)])
+def test_layers_and_the_head_learn_at_their_own_rates(contest: Path, library: str, name: str, layers: int) -> None:
+    options = ("learning_rate=0.01", "layer_decay=0.5", "head_learning_rate=0.03", "epochs=1", "scheduler=constant")
+    more = (f"model.library={library}", f"model.name={name}", *(f"hyper_params.{option}" for option in options))
+    directory, _ = train(plan_for(contest, *more), "fold0")
+    groups = load_checkpoint(directory.last)["optimizer"]["param_groups"]
+    assert {group["initial_lr"] for group in groups} == {0.03, *(0.01 * 0.5**depth for depth in range(1, layers))}
+    assert all(group["lr"] == group["initial_lr"] for group in groups)
+
+
+PROBED = ("hyper_params.probe_epochs=2", "settings.keep_epochs=true", "hyper_params.patience=0", "hyper_params.learning_rate=0.01")
+
+
+def test_a_probe_trains_the_head_alone_and_then_all_that_freeze_lets_train(contest: Path) -> None:
+    plan = plan_for(contest, *PROBED, "model.freeze=conv1, layer2", "hyper_params.epochs=2")
+    started = {name: tensor.clone() for name, tensor in parts_module.make_network(plan, 0, False).module.state_dict().items()}
+    directory, sink = train(plan, "fold0")
+    assert sink.starts == [(0, epoch, 4, 4) for epoch in (1, 2, 3, 4)]
+    first, second, third, fourth = (load_checkpoint(path)["model"] for path in sorted(directory.epochs.iterdir()))
+    assert moved(started, first) == moved(first, second) == {"fc.weight", "fc.bias"}
+    everything = {name for name in started if not name.startswith(("conv1.", "layer2."))}
+    assert moved(second, third) == moved(third, fourth) == everything
+    assert {"bn1.running_mean", "layer1.0.conv1.weight", "layer4.0.bn1.num_batches_tracked"} <= everything
+
+
+def test_a_probe_is_what_a_frozen_backbone_learns_in_as_many_epochs(contest: Path) -> None:
+    more = ("augmentation.preset=heavy", "hyper_params.patience=0", "hyper_params.head_learning_rate=0.01")
+    probed, sink = train(
+        plan_for(contest, *more, "hyper_params.probe_epochs=2", "hyper_params.epochs=1", "settings.keep_epochs=true"), "probed"
+    )
+    frozen, other = train(plan_for(contest, *more, "hyper_params.epochs=2", "model.freeze=backbone"), "frozen")
+    kept = sorted(probed.epochs.iterdir())[1]
+    assert digest_tensors(load_checkpoint(kept)["model"]) == digest_tensors(load_checkpoint(frozen.last)["model"])
+    assert rates(sink)[:2] == rates(other)
+
+
+def test_each_phase_has_its_own_schedule_warm_up_and_optimiser(contest: Path) -> None:
+    more = ("hyper_params.warmup_epochs=1", "hyper_params.epochs=3", "hyper_params.scheduler=cosine")
+    directory, sink = train(plan_for(contest, *PROBED, *more), "fold0")
+
+    def cosine(step: int, total: int) -> float:
+        return 0.01 * (1 + float(np.cos(np.pi * step / total))) / 2
+
+    # Four steps an epoch; a record has the rate of its epoch's last step. The probe has no warm-up.
+    assert rates(sink) == pytest.approx([cosine(3, 8), cosine(7, 8), 0.01, cosine(3, 8), cosine(7, 8)])
+    last = load_checkpoint(directory.last)
+    assert last["step"] == 12 and {int(slot["step"]) for slot in last["optimizer"]["state"].values()} == {12}
+
+
+def test_patience_sleeps_in_the_probe_and_begins_anew_after_it(contest: Path, scripted: Callable[..., None]) -> None:
+    scripted([0.9, 0.1, 0.1, 0.1, 0.2, 0.3, 0.3, 0.1, 0.8])
+    more = ("hyper_params.probe_epochs=4", "hyper_params.epochs=5", "hyper_params.patience=2")
+    directory, sink = train(plan_for(contest, *more), "fold0")
+    assert [record.score for record in sink.records] == [0.9, 0.1, 0.1, 0.1, 0.2, 0.3, 0.3, 0.1]
+    assert load_checkpoint(directory.best)["epoch"] == sink.results[0].best_epoch == 1
+    assert {record.best for record in sink.records} == {0.9}
+
+
+def test_the_plateau_of_the_probe_is_forgotten_after_it(contest: Path, scripted: Callable[..., None]) -> None:
+    scripted([0.9, 0.1, 0.1, 0.2, 0.3, 0.1, 0.1])
+    options = (
+        "probe_epochs=3",
+        "epochs=4",
+        "patience=0",
+        "scheduler=plateau",
+        "plateau_patience=0",
+        "step_factor=0.5",
+        "learning_rate=0.01",
+    )
+    _, sink = train(plan_for(contest, *(f"hyper_params.{option}" for option in options)), "fold0")
+    assert rates(sink) == pytest.approx([0.01, 0.01, 0.005, 0.01, 0.01, 0.01, 0.005])
+
+
+EVERYTHING = (
+    "augmentation.preset=heavy",
+    "model.ema_decay=0.9",
+    "model.freeze=conv1",
+    "settings.keep_epochs=true",
+    *(
+        f"hyper_params.{option}"
+        for option in (
+            "probe_epochs=2",
+            "epochs=3",
+            "patience=0",
+            "accumulate=2",
+            "clip_grad=1",
+            "layer_decay=0.8",
+            "head_learning_rate=0.01",
+            "scheduler=plateau",
+            "plateau_patience=0",
+            "warmup_epochs=0.5",
+        )
+    ),
+)
+
+
+def test_a_fold_stopped_in_either_phase_or_between_them_comes_to_the_same_result(contest: Path) -> None:
+    """With everything on that a phase has and a checkpoint must hold. 0: within the first epoch after the probe."""
+    plan = plan_for(contest, *EVERYTHING)
+    whole, sink = train(plan, "whole")
+    names = [path.name for path in sorted(whole.epochs.iterdir())]
+    assert [record.epoch for record in sink.records] == [1, 2, 3, 4, 5] and len(names) == 5
+    assert load_checkpoint(whole.last)["progress"]["drops"] > 0
+    for stop in (0, 1, 2, 4):
+        if stop == 0:
+            with pytest.MonkeyPatch.context() as patch:
+                calls = iter(range(100))
+                patch.setattr(Recorder, "step", lambda self, loss: pull_the_plug() if next(calls) == 4 else None)  # noqa: B023
+                train_until(plan, "stopped0", stop)
+        else:
+            train_until(plan, f"stopped{stop}", stop)
+        torch.manual_seed(stop)
+        directory, rest = train(plan, f"stopped{stop}")
+        assert [record.epoch for record in rest.records] == list(range((stop or 2) + 1, 6))
+        assert digests(directory) == digests(whole)
+        assert [path.name for path in sorted(directory.epochs.iterdir())] == names
+
+
+def test_every_epochs_weights_are_kept_under_their_loss_and_score(contest: Path) -> None:
+    plan = plan_for(contest, "settings.keep_epochs=true", "hyper_params.epochs=3", "hyper_params.patience=0")
+    directory, _ = train(plan, "fold0")
+    with open(directory.history, newline="") as file:
+        rows = list(csv.DictReader(file))
+    paths = sorted(directory.epochs.iterdir())
+    assert [path.name for path in paths] == [
+        f"epoch00{row['epoch']}_loss{float(row['valid_loss']):.4f}_score{float(row['score']):.4f}.pt" for row in rows
+    ]
+    best = load_checkpoint(directory.best)
+    for path, row in zip(paths, rows, strict=True):
+        kept = load_checkpoint(path)
+        assert kept.keys() == best.keys() and (kept["epoch"], kept["classes"]) == (int(row["epoch"]), best["classes"])
+        network = parts_module.make_network(plan, 0, False)
+        network.module.load_state_dict(kept["model"])
+        outcome = parts_module.evaluate(plan, network, parts_module.valid_batches(plan, plan.folds[0]), plan.folds[0], "none")
+        assert plan.samples.targets is not None
+        targets = plan.samples.targets[plan.folds[0].valid_rows]
+        assert float((outcome.probabilities[0].argmax(axis=1) == targets).mean()) == pytest.approx(float(row["score"]))
+        assert outcome.loss == pytest.approx(float(row["valid_loss"])) == loss_of(plan, kept["model"])
+        assert kept["scores"] == {"accuracy": float(row["score"]), "loss": float(row["valid_loss"])}
+    assert digest_tensors(load_checkpoint(paths[best["epoch"] - 1])["model"]) == digest_tensors(best["model"])
+
+
+def test_an_epoch_that_is_done_again_leaves_one_file(contest: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Killed after the epoch's weights were kept and before last.pt; and then it comes to another loss, as on another machine."""
+    plan = plan_for(contest, "settings.keep_epochs=true")
+    real, calls = fold_module.save_last, iter(range(9))
+    with monkeypatch.context() as patch:
+        patch.setattr(fold_module, "save_last", lambda *arguments: pull_the_plug() if next(calls) == 1 else real(*arguments))
+        with pytest.raises(KeyboardInterrupt):
+            train(plan, "fold0")
+    directory = FoldDirectory(Path("fold0"))
+    (first, second) = sorted(directory.epochs.iterdir())
+    second.rename(directory.epoch(2, 9.0, 0.5))
+    train(plan, "fold0")
+    assert sorted(directory.epochs.iterdir()) == [first, second]
+
+
+def test_no_epoch_is_kept_where_nobody_asked(contest: Path) -> None:
+    directory, _ = train(plan_for(contest, "hyper_params.epochs=1"), "fold0")
+    assert not directory.epochs.exists()

@@ -6,6 +6,7 @@ import pytest
 import timm
 import timm.optim
 import torch
+import torchvision
 from torch import nn
 
 from modules.config.errors import OptionError
@@ -105,3 +106,115 @@ def test_the_first_rate_survives_a_checkpoint() -> None:
 def test_an_optimiser_that_cannot_be_made_here_is_told_before_training(name: str) -> None:
     with pytest.raises(OptionError, match=name):
         check_optimizer(HyperParams(optimizer=name))
+
+
+def rates_of(module: nn.Module, hyper: HyperParams, head: tuple[str, ...]) -> dict[str, float]:
+    """The rate of every parameter by name; each is in one group only, and so in the table once."""
+    names = {id(parameter): name for name, parameter in module.named_parameters()}
+    optimizer = make_optimizer(module, hyper, head)
+    found = [(names[id(parameter)], group["initial_lr"]) for group in optimizer.param_groups for parameter in group["params"]]
+    assert len(found) == len(dict(found))
+    assert all(group["lr"] == group["initial_lr"] for group in optimizer.param_groups)
+    return dict(found)
+
+
+def expected_rates(module: nn.Module, depths: dict[str, int], hyper: HyperParams, head: str) -> dict[str, float]:
+    """By hand: the first prefix in `depths` that a name begins with tells its distance from the head."""
+    table = {}
+    for name, _ in module.named_parameters():
+        depth = next(depth for prefix, depth in depths.items() if name.startswith(prefix))
+        table[name] = hyper.learning_rate * hyper.layer_decay**depth
+        if name.startswith(head):
+            table[name] = hyper.head_learning_rate or hyper.learning_rate
+    return table
+
+
+# Written down from the models' own structure: what is nearest to the head first.
+VIT = {"head.": 0, "norm.": 1, **{f"blocks.{block}.": 6 - block for block in range(6)}, "patch_embed.": 7, "cls_token": 7, "pos_embed": 7}
+RESNET = {"fc.": 0, "layer4.": 1, "layer3.": 2, "layer2.": 3, "layer1.": 4, "conv1.": 5, "bn1.": 5}
+
+
+@pytest.mark.parametrize("head_rate", [None, 0.5])
+@pytest.mark.parametrize("decay", [1.0, 0.75, 0.1])
+@pytest.mark.parametrize(("name", "head", "depths"), [("test_vit", "head", VIT), ("test_resnet", "fc", RESNET)])
+def test_every_parameter_of_a_timm_model_has_the_rate_of_its_layer(
+    name: str, head: str, depths: dict[str, int], decay: float, head_rate: float | None
+) -> None:
+    module = timm.create_model(name, num_classes=3)
+    hyper = HyperParams(learning_rate=0.02, layer_decay=decay, head_learning_rate=head_rate, weight_decay=0.1)
+    assert rates_of(module, hyper, (head,)) == pytest.approx(expected_rates(module, depths, hyper, f"{head}."))
+
+
+def test_every_parameter_of_a_torchvision_resnet_has_the_rate_of_its_dozen() -> None:
+    """torchvision does not say what a layer is: twelve tensors are one. Its ResNet-18 has 60 in the body: the stem's 3, and so on."""
+    module = torchvision.models.resnet18(num_classes=3)
+    hyper = HyperParams(learning_rate=0.02, layer_decay=0.5, head_learning_rate=0.3)
+    body = [name for name, _ in module.named_parameters() if not name.startswith("fc.")]
+    assert len(body) == 60
+    found = rates_of(module, hyper, ("fc",))
+    assert [found[name] for name in body] == [pytest.approx(0.02 * 0.5**depth) for depth in (5, 4, 3, 2, 1) for _ in range(12)]
+    assert found["fc.weight"] == found["fc.bias"] == 0.3
+    assert found["conv1.weight"] == pytest.approx(0.02 / 32) and found["layer4.1.bn2.bias"] == pytest.approx(0.01)
+
+
+@pytest.mark.parametrize("name", ["test_vit", "test_resnet", "test_convnext", "test_efficientnet"])
+def test_layer_decay_is_timms_own_where_the_model_is_timms(name: str) -> None:
+    module = timm.create_model(name, num_classes=3)
+    by_id = {id(parameter): key for key, parameter in module.named_parameters()}
+    theirs = timm.optim.param_groups_layer_decay(module, weight_decay=0.1, layer_decay=0.6, no_weight_decay_list=no_decay_of(module))
+    expected = {by_id[id(p)]: (0.02 * group["lr_scale"], group["weight_decay"]) for group in theirs for p in group["params"]}
+    head = module.get_classifier()
+    names = tuple(key for key, layer in module.named_modules() if layer is head)
+    ours = make_optimizer(module, HyperParams(learning_rate=0.02, layer_decay=0.6, weight_decay=0.1), names)
+    found = {by_id[id(p)]: (group["lr"], group["weight_decay"]) for group in ours.param_groups for p in group["params"]}
+    assert {key: decay for key, (_, decay) in found.items()} == {key: decay for key, (_, decay) in expected.items()}
+    assert {key: rate for key, (rate, _) in found.items()} == pytest.approx({key: rate for key, (rate, _) in expected.items()})
+
+
+def no_decay_of(module: nn.Module) -> set[str]:
+    return module.no_weight_decay() if hasattr(module, "no_weight_decay") else set()  # type: ignore[no-any-return,operator]
+
+
+@pytest.mark.parametrize("decay", [1.0, 0.75])
+@pytest.mark.parametrize("library", ["timm", "torchvision"])
+def test_whatever_the_rates_weight_decay_spares_norms_biases_and_what_the_model_names(library: str, decay: float) -> None:
+    module = timm.create_model("test_vit", num_classes=3) if library == "timm" else torchvision.models.resnet18(num_classes=3)
+    head = ("head",) if library == "timm" else ("fc",)
+    optimizer = make_optimizer(module, HyperParams(weight_decay=0.2, layer_decay=decay, head_learning_rate=0.5), head)
+    decayed = {id(p) for group in optimizer.param_groups if group["weight_decay"] for p in group["params"]}
+    assert {group["weight_decay"] for group in optimizer.param_groups} == {0.0, 0.2}
+    for name, parameter in module.named_parameters():
+        spared = parameter.ndim == 1 or name in ("cls_token", "pos_embed")
+        assert (id(parameter) in decayed) is not spared, name
+
+
+def test_what_is_frozen_is_in_no_group_whatever_the_rates() -> None:
+    module = timm.create_model("test_vit", num_classes=3)
+    for name, parameter in module.named_parameters():
+        parameter.requires_grad_(name.startswith(("blocks.5.", "head.")))
+    found = rates_of(module, HyperParams(learning_rate=0.02, layer_decay=0.5, head_learning_rate=0.4), ("head",))
+    assert set(found) == {name for name, _ in module.named_parameters() if name.startswith(("blocks.5.", "head."))}
+    assert {name.split(".")[0]: rate for name, rate in found.items()} == {"blocks": 0.01, "head": 0.4}
+
+
+@pytest.mark.parametrize("weight_decay", [0.0, 0.1])
+@pytest.mark.parametrize("name", ["adamw", "sgd", "lion"])
+def test_without_such_options_the_optimiser_is_what_timm_makes_of_the_model(name: str, weight_decay: float) -> None:
+    module = timm.create_model("test_vit", num_classes=3)
+    ours = make_optimizer(module, HyperParams(optimizer=name, learning_rate=0.02, weight_decay=weight_decay), ("head",))
+    theirs = timm.optim.create_optimizer_v2(module, opt=name, lr=0.02, weight_decay=weight_decay, momentum=0.9)
+    groups = [{key: value for key, value in group.items() if key != "initial_lr"} for group in ours.state_dict()["param_groups"]]
+    assert groups == theirs.state_dict()["param_groups"]
+    for mine, their in zip(ours.param_groups, theirs.param_groups, strict=True):
+        assert [id(parameter) for parameter in mine["params"]] == [id(parameter) for parameter in their["params"]]
+
+
+def test_the_schedules_factor_multiplies_every_layers_own_rate() -> None:
+    module = timm.create_model("test_resnet", num_classes=3)
+    hyper = HyperParams(learning_rate=0.02, layer_decay=0.5, head_learning_rate=0.3)
+    optimizer = make_optimizer(module, hyper, ("fc",))
+    set_learning_rate(optimizer, 0.1)
+    assert [group["lr"] for group in optimizer.param_groups] == [
+        pytest.approx(group["initial_lr"] * 0.1) for group in optimizer.param_groups
+    ]
+    assert len({group["lr"] for group in optimizer.param_groups}) == 6

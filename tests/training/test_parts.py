@@ -16,11 +16,13 @@ from modules.compute.seeding import seed_torch
 from modules.config.errors import ConfigError, UserError
 from modules.config.reader import read_config
 from modules.data.mixing import make_mixer
-from modules.data.pixels import read_image, resize_image
+from modules.data.pixels import resize_image
 from modules.data.preprocessing import Normalizer
 from modules.data.samples import Samples
-from modules.jobs.inference import load_test_set, open_trained, predict_test
+from modules.jobs.blending import make_blend
+from modules.jobs.inference import load_test_set, predict_test, start
 from modules.jobs.preparation import prepare
+from modules.jobs.trained import open_trained
 from modules.models.build import build_network
 from modules.prediction.predictions import load_predictions
 from modules.runs.checkpoint import load_checkpoint
@@ -179,12 +181,12 @@ def test_inference_has_the_activation_that_the_run_was_trained_with(contest: Pat
     assert run_train(config, *overrides, "--quiet") == 0
     assert json.loads(Path("runs/sigmoid/result.json").read_text())["folds"]
     asked, _ = read_config([config], [*fast(contest, "data.test_csv=test.csv"), "hyper_params.loss=auto"])
-    run = open_trained(asked)
-    test = load_test_set(asked, run).samples
-    found = predict_test(asked, run, test, quiet=True)
+    runs, process = open_trained(asked), start(asked)
+    test = load_test_set(asked, runs).samples
+    found = predict_test(asked, make_blend(asked, runs, process, quiet=True), test, process, quiet=True)
     plan = plan_for(contest)
     expected = []
-    for checkpoint in run.checkpoints:
+    for checkpoint in runs[0].checkpoints:
         module = build_network(plan.config.model, 3, 3, plan.preprocessing.size, pretrained=False).module.eval()
         module.load_state_dict(checkpoint["model"])
         sigmoids = module(images_of(plan, test)).detach().double().sigmoid()
@@ -194,5 +196,5 @@ def test_inference_has_the_activation_that_the_run_was_trained_with(contest: Pat
 
 def images_of(plan: Plan, samples: Samples) -> torch.Tensor:
     size = plan.preprocessing.size
-    pixels = np.stack([resize_image(read_image(samples.path(row), 3), size, "stretch") for row in range(len(samples))])
+    pixels = np.stack([resize_image(samples.images.read(row, 3), size, "stretch") for row in range(len(samples))])
     return Normalizer(plan.preprocessing, torch.device("cpu"), False)(torch.from_numpy(pixels))

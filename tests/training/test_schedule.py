@@ -12,7 +12,8 @@ import torch
 from torch.optim import lr_scheduler
 
 from modules.config.schema import HyperParams
-from modules.training.schedule import make_schedule
+from modules.runs.records import Progress
+from modules.training.schedule import make_schedule, plateau
 
 
 def rates(make: Callable[[torch.optim.Optimizer], Any], steps: int, rate: float = 1.0) -> list[float]:
@@ -109,3 +110,67 @@ def test_every_schedule_is_pure_and_between_nought_and_one(scheduler: str, warmu
     assert [schedule(step) for step in reversed(range(18))] == forwards[::-1]
     assert [make_schedule(hyper, 6)(step) for step in range(18)] == forwards
     assert all(0 <= value <= 1 for value in forwards) and max(forwards) > 0.9
+
+
+SERIES = [
+    [0.5, 0.25, 0.25, 0.25, 0.25, 0.5, 0.625, 0.5, 0.5, 0.5, 0.5, 0.5, 0.5, 0.5],
+    [0.125, 0.25, 0.375, 0.5, 0.625, 0.75],
+    [0.75, 0.625, 0.5, 0.375, 0.25, 0.125, 0.0, 0.25],
+    [0.5, 0.5, 0.5, 0.75, 0.75, 0.75, 0.875, 0.875, 0.875, 0.875],
+    [0.0, -0.5, 0.0, 0.5, 0.25, 0.0, -0.25, 0.75, 0.5],
+]
+
+
+@pytest.mark.parametrize("scores", SERIES)
+@pytest.mark.parametrize("patience", [0, 1, 2])
+@pytest.mark.parametrize("min_delta", [0.0, 0.125])
+@pytest.mark.parametrize("greater", [True, False])
+def test_plateau_is_torchs_over_any_scores(scores: list[float], patience: int, min_delta: float, greater: bool) -> None:
+    hyper = HyperParams(scheduler="plateau", step_factor=0.5, plateau_patience=patience, min_delta=min_delta)
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
+    theirs = lr_scheduler.ReduceLROnPlateau(
+        optimizer, "max" if greater else "min", 0.5, patience, min_delta, "abs", cooldown=0, min_lr=0, eps=0
+    )
+    schedule, progress = make_schedule(hyper, 3), Progress()
+    found, expected = [], []
+    for epoch, score in enumerate(scores, 1):
+        found += [schedule(3 * (epoch - 1) + step) * plateau(hyper, progress.drops) for step in range(3)]
+        expected += [float(optimizer.param_groups[0]["lr"])] * 3
+        optimizer.step()
+        theirs.step(score)
+        progress = progress.advance(score, epoch, min_delta, greater, patience)
+    assert found == pytest.approx(expected)
+    assert progress.phase_best == theirs.best and progress.stale == theirs.num_bad_epochs
+
+
+def test_a_series_of_scores_makes_the_plateau_drop_at_all() -> None:
+    progress = Progress()
+    for epoch, score in enumerate(SERIES[0], 1):
+        progress = progress.advance(score, epoch, 0.0, True, 2)
+    assert progress.drops == 3
+    assert plateau(HyperParams(scheduler="plateau", step_factor=0.1), 3) == pytest.approx(1e-3)
+
+
+@pytest.mark.parametrize("scheduler", ["constant", "cosine", "step", "onecycle"])
+def test_other_schedules_know_no_plateau(scheduler: str) -> None:
+    assert plateau(HyperParams(scheduler=scheduler), 5) == 1.0  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("epochs", "warmup", "steps"), [(5, 1.0, 8), (3, 2.0, 10), (4, 0.5, 6)])
+@pytest.mark.parametrize("scheduler", ["constant", "plateau"])
+def test_a_warm_up_before_a_constant_is_torchs_linear(epochs: int, warmup: float, steps: int, scheduler: str) -> None:
+    rise = round(warmup * steps)
+    expected = rates(lambda o: lr_scheduler.LinearLR(o, start_factor=1 / rise, end_factor=1.0, total_iters=rise - 1), epochs * steps)
+    hyper = HyperParams(scheduler=scheduler, epochs=epochs, warmup_epochs=warmup)  # type: ignore[arg-type]
+    assert factors(hyper, steps) == pytest.approx(expected, abs=1e-6)
+
+
+def test_step_with_a_warm_up_is_torchs_both_multiplied() -> None:
+    """The drops are counted from the first epoch on, not from the end of the warm-up."""
+
+    def chain(optimizer: torch.optim.Optimizer) -> lr_scheduler.ChainedScheduler:
+        linear = lr_scheduler.LinearLR(optimizer, start_factor=1 / 8, end_factor=1.0, total_iters=7)
+        return lr_scheduler.ChainedScheduler([linear, lr_scheduler.StepLR(optimizer, 16, 0.1)])
+
+    hyper = HyperParams(scheduler="step", epochs=6, warmup_epochs=1, step_epochs=2, step_factor=0.1)
+    assert factors(hyper, 8) == pytest.approx(rates(chain, 48), abs=1e-6)
