@@ -344,6 +344,10 @@ def contradictions(config: Config) -> list[Contradiction]:
     if len(data.label_columns) > 1:
         message = f"expected one column for task = {data.task}, got {len(data.label_columns)}"
         found.append(Contradiction((("data", "label_columns"), ("data", "task")), message))
+    for name in ("mixup", "cutmix"):
+        if getattr(config.augmentation, name) > 0 and hyper.batch_size == 1:
+            message = "images of one batch are blended, and batch_size is 1; use 2 or more"
+            found.append(Contradiction((("augmentation", name), ("hyper_params", "batch_size")), message))
     return [*found, *_of_sources(config), *_of_splits(config), *_of_views(config)]
 
 

@@ -42,12 +42,15 @@ class BatchSampler(Sampler[list[Draw]]):
 
     Shuffled: the order is a function of (seed, fold, epoch), set by `set_epoch`, and a last batch of one image is left
     out, since BatchNorm cannot train on it. Otherwise: the rows as they are, all of them.
+    balanced_by: (rows,) the class of each row; as many of each are then drawn, in an epoch of the usual length.
     """
 
-    def __init__(self, rows: Rows, batch_size: int, shuffle_seed: tuple[int, int] | None = None) -> None:
+    def __init__(self, rows: Rows, batch_size: int, shuffle_seed: tuple[int, int] | None = None, balanced_by: Rows | None = None) -> None:
+        assert balanced_by is None or shuffle_seed is not None
         self.rows = rows
         self.batch_size = batch_size
         self.shuffle_seed = shuffle_seed
+        self.balanced_by = balanced_by
         self.epoch = 0
 
     def set_epoch(self, epoch: int) -> None:
@@ -59,8 +62,9 @@ class BatchSampler(Sampler[list[Draw]]):
     def __iter__(self) -> Iterator[list[Draw]]:
         rows = self.rows
         if self.shuffle_seed is not None:
-            order = np.random.default_rng(derive_seed(*self.shuffle_seed, self.epoch, "order")).permutation(len(rows))
-            rows = rows[order]
+            rng = np.random.default_rng(derive_seed(*self.shuffle_seed, self.epoch, "order"))
+            places = np.arange(len(rows)) if self.balanced_by is None else _balanced_places(self.balanced_by, rng)
+            rows = rows[rng.permutation(places)]
         for start in range(0, self._used(), self.batch_size):
             stop = min(start + self.batch_size, self._used())
             yield [Draw(self.epoch, position, int(rows[position])) for position in range(start, stop)]
@@ -69,6 +73,21 @@ class BatchSampler(Sampler[list[Draw]]):
         count = len(self.rows)
         alone = self.shuffle_seed is not None and count > 1 and count % self.batch_size == 1
         return count - 1 if alone and self.batch_size > 1 else count
+
+
+def _balanced_places(classes: Rows, rng: np.random.Generator) -> Rows:
+    """As many places as there are, and of each of the C classes floor(N / C) or one more, which ones by chance.
+
+    Each place of a class comes k or k + 1 times: one random order of them follows another until there are enough.
+    """
+    present = rng.permutation(np.unique(classes))
+    wanted, more = divmod(len(classes), len(present))
+    found = []
+    for number, name in enumerate(present):
+        members, count = np.flatnonzero(classes == name), wanted + (number < more)
+        orders = [rng.permutation(members) for _ in range(-(-count // len(members)))]
+        found.append(np.concatenate(orders)[:count])
+    return np.concatenate(found)
 
 
 class ImageBatches(Dataset[Batch | DataError]):
@@ -115,6 +134,8 @@ class Loader:
             worker_init_fn=_start_worker,
             persistent_workers=workers > 0,
             pin_memory=pin_memory,
+            # Else it draws from torch's own as workers start, and dropout in a resumed run is not what it was.
+            generator=torch.Generator(),
         )
 
     def __len__(self) -> int:
@@ -132,11 +153,11 @@ class Loader:
 def explain_worker_death(error: BaseException) -> DataError | None:
     """What to say of an error that torch raises, anywhere in the main thread, when a worker died; None for other errors."""
     told = str(error)
-    if not isinstance(error, RuntimeError) or ("DataLoader worker" not in told and "shared memory" not in told):
+    lost = isinstance(error, ConnectionResetError | EOFError)  # what was being read when it died
+    if not lost and not (isinstance(error, RuntimeError) and ("DataLoader worker" in told or "shared memory" in told)):
         return None
-    return DataError(
-        f"a data worker died ({told.splitlines()[0].strip()}); try settings.num_workers=0, or a smaller hyper_params.batch_size"
-    )
+    first = (told.splitlines() or ["it said nothing"])[0].strip()
+    return DataError(f"a data worker died ({first}); try settings.num_workers=0, or a smaller hyper_params.batch_size")
 
 
 def _as_it_is(batch: Any) -> Any:

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import re
+import warnings
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
-from sklearn.model_selection import GroupKFold, KFold, StratifiedGroupKFold, StratifiedKFold
+from sklearn.model_selection import GroupKFold, KFold, StratifiedGroupKFold, StratifiedKFold, StratifiedShuffleSplit
 
+from modules.compute.seeding import derive_seed
 from modules.config.errors import DataError, OptionError, shorten
 from modules.config.schema import Split
 from modules.data.samples import Rows, Samples, Text
 
 GROUPED = ("group", "stratified_group")
 SPLITTERS = {"kfold": KFold, "stratified": StratifiedKFold, "group": GroupKFold, "stratified_group": StratifiedGroupKFold}
+FINEST_HOLDOUT = 20  # parts that whole groups are dealt into, of which some are held out
+NEVER = -1  # the fold, in tables, of what no fold validates
 
 
 @dataclass(frozen=True)
@@ -27,67 +33,156 @@ class Fold:
 
 
 def resolve_method(split: Split, samples: Samples) -> str:
-    """The splitter's name; auto is stratified_group where the samples have groups, else stratified."""
+    """The method's name; auto is stratified_group where the samples have groups, else stratified."""
     if split.method != "auto":
         return split.method
     return "stratified" if samples.groups is None else "stratified_group"
 
 
-def make_folds(samples: Samples, split: Split, seed: int) -> tuple[Fold, ...]:
-    """`split.folds` folds; every row is validated by exactly one, and no group is in two.
+def make_folds(samples: Samples, split: Split, seed: int, declared: Text | None = None) -> tuple[Fold, ...]:
+    """The folds that [split] asks for. Extra samples are validated by none.
 
-    Raises OptionError or DataError where there are too few samples of a class, or too few groups, and names them.
+    kfold, stratified, group, stratified_group: `folds` folds, `repeats` times; each time every row is validated by exactly
+    one. holdout: one fold, `repeats` times, stratified, groups whole. predefined: as `declared`, the (N,) cells of
+    fold_column, says. none: one fold that trains on everything. Raises OptionError or DataError where there are too few
+    samples of a class, or too few groups, and names them.
     """
-    assert samples.targets is not None
     method = resolve_method(split, samples)
-    _check_counts(samples, method, split.folds)
-    splitter = SPLITTERS[method](n_splits=split.folds, shuffle=True, random_state=seed)
-    groups = samples.groups if method in GROUPED else None
-    pairs = splitter.split(np.zeros(len(samples)), samples.targets, groups)
-    folds = tuple(Fold(number, np.sort(train), np.sort(valid)) for number, (train, valid) in enumerate(pairs))
-    check_folds(samples, folds, method)
+    own = np.arange(len(samples)) if samples.extra is None else np.flatnonzero(~samples.extra)
+    mine = samples.take(own)
+    if method == "none":
+        validated = {0: np.empty(0, dtype=np.int64)}
+    elif method == "predefined":
+        assert declared is not None
+        validated = read_numbers(declared[own].tolist())
+    else:
+        split_once = _hold_out if method == "holdout" else _divide
+        seeds = [seed, *(derive_seed(seed, repeat, "repeat") % 2**32 for repeat in range(1, split.repeats))]
+        validated = dict(enumerate(chain.from_iterable(split_once(mine, split, method, each) for each in seeds)))
+    folds = tuple(make_fold(samples, number, own[np.sort(rows)]) for number, rows in validated.items())
+    check_folds(samples, folds, method, split.repeats)
     return folds
 
 
-def check_folds(samples: Samples, folds: Sequence[Fold], method: str) -> None:
-    """Each row validated once, no group in two folds, every class in every fold's training rows; else DataError."""
+def make_fold(samples: Samples, number: int, valid_rows: Rows) -> Fold:
+    """The fold that validates these rows and trains on all others, but for extra samples of a group that it validates."""
+    trains = np.ones(len(samples), dtype=bool)
+    trains[valid_rows] = False
+    if samples.extra is not None and samples.groups is not None:
+        trains &= ~(samples.extra & np.isin(samples.groups, samples.groups[valid_rows]))
+    return Fold(number, np.flatnonzero(trains), valid_rows)
+
+
+def check_folds(samples: Samples, folds: Sequence[Fold], method: str, repeats: int = 1) -> None:
+    """What the method promises: rows validated once, no group in two folds, every class trained everywhere; else DataError."""
     assert samples.targets is not None
-    validated = np.concatenate([fold.valid_rows for fold in folds])
-    assert np.array_equal(np.sort(validated), np.arange(len(samples))), "a row is validated twice or never"
+    if method in SPLITTERS:
+        validated = np.bincount(np.concatenate([fold.valid_rows for fold in folds]), minlength=len(samples))
+        expected = repeats if samples.extra is None else np.where(samples.extra, 0, repeats)
+        assert np.all(validated == expected), "a row is validated twice or never"
     for fold in folds:
         missing = sorted(set(range(len(samples.classes))) - set(samples.targets[fold.train_rows].tolist()))
         if missing:
             names = shorten(samples.classes[index] for index in missing)
-            advice = "use fewer folds" if method in GROUPED else "use fewer folds, or split.method = stratified"
-            raise DataError(f"fold {fold.number} would train without any sample of class {names}; {advice}")
-        if method in GROUPED and samples.groups is not None:
+            advice = {"predefined": "change fold_column", "kfold": "use fewer folds, or split.method = stratified"}
+            raise DataError(f"fold {fold.number} would train without any sample of class {names}; {advice.get(method, 'use fewer folds')}")
+        if method in (*GROUPED, "holdout") and samples.groups is not None:
             shared = set(samples.groups[fold.train_rows]) & set(samples.groups[fold.valid_rows])
             assert not shared, f"groups in two folds: {shorten(shared)}"
 
 
-def divided(keys: Text, numbers: Rows) -> list[str]:
-    """The keys (groups, files) whose samples several folds validate: they are trained on and validated at once.
+def choose_folds(folds: Sequence[Fold], numbers: str | tuple[int, ...]) -> tuple[Fold, ...]:
+    """Those that [split] train_folds names. Raises OptionError for one that does not exist."""
+    there = {fold.number: fold for fold in folds}
+    if isinstance(numbers, str):
+        return tuple(folds)
+    unknown = [number for number in numbers if number not in there]
+    if unknown:
+        raise OptionError("split", "train_folds", f"there is no fold {shorten(unknown)}; there are {shorten(there, 12)}")
+    return tuple(there[number] for number in sorted(set(numbers)))
 
-    keys: (N,), numbers: (N,), of each sample.
+
+def divided(keys: Text, folds: Iterable[Fold]) -> list[str]:
+    """The keys (groups, files), (N,) of each sample, that a fold trains on and validates at once."""
+    return sorted(set().union(*(set(keys[fold.train_rows].tolist()) & set(keys[fold.valid_rows].tolist()) for fold in folds)))
+
+
+def validations(samples: Samples, folds: Sequence[Fold]) -> tuple[Rows, Rows]:
+    """The pairs of a row and the fold that validates it, by row; a row that none validates once, with -1."""
+    rows = np.concatenate([*(fold.valid_rows for fold in folds), np.arange(len(samples))])
+    numbers = np.concatenate([*(np.full(len(fold.valid_rows), fold.number) for fold in folds), np.full(len(samples), NEVER)])
+    first = np.ones(len(rows), dtype=bool)
+    first[-len(samples) :] = ~np.isin(np.arange(len(samples)), rows[: -len(samples)])
+    rows, numbers = rows[first], numbers[first]
+    order = np.lexsort((numbers, rows))
+    return rows[order], numbers[order]
+
+
+def folds_of_validations(samples: Samples, rows: Rows, numbers: Rows) -> tuple[Fold, ...]:
+    """The folds that `validations` describes."""
+    there = [int(number) for number in np.unique(numbers) if number != NEVER]
+    return tuple(make_fold(samples, number, np.sort(rows[numbers == number])) for number in there or [0])
+
+
+def read_numbers(cells: Sequence[str]) -> dict[int, Rows]:
+    """Each fold's rows, from the cells of a column: whole numbers as they are, -1 for never; words are numbered in their order.
+
+    Raises OptionError for a blank cell, or where nothing is validated.
     """
-    found: dict[str, set[int]] = {}
-    for key, number in zip(keys.tolist(), numbers.tolist(), strict=True):
-        found.setdefault(key, set()).add(number)
-    return sorted(key for key, folds in found.items() if len(folds) > 1)
+    words = sorted(set(cells))
+    if any(not word.strip() for word in words):
+        raise OptionError(
+            "split", "fold_column", f"{sum(not cell.strip() for cell in cells)} cells are blank; -1 stands for never validated"
+        )
+    whole = all(re.fullmatch(r"-1|\d+", word, re.ASCII) for word in words)
+    others = [word for word in words if word != str(NEVER)]
+    number_of = {word: int(word) for word in words} if whole else {word: number for number, word in enumerate(others)}
+    if not others:
+        raise OptionError("split", "fold_column", "every cell is -1: nothing would be validated; split.method = none trains on everything")
+    numbers = np.array([number_of.get(cell, NEVER) for cell in cells], dtype=np.int64)
+    return {int(number): np.flatnonzero(numbers == number) for number in np.unique(numbers) if number != NEVER}
 
 
-def fold_numbers(samples: Samples, folds: Sequence[Fold]) -> Rows:
-    """(N,) the number of the fold that validates each row."""
-    numbers = np.full(len(samples), -1, dtype=np.int64)
-    for fold in folds:
-        numbers[fold.valid_rows] = fold.number
-    return numbers
+def _divide(samples: Samples, split: Split, method: str, seed: int) -> list[Rows]:
+    """The rows that each of `split.folds` folds validates."""
+    _check_counts(samples, method, split.folds)
+    splitter = SPLITTERS[method](n_splits=split.folds, shuffle=True, random_state=seed)
+    groups = samples.groups if method in GROUPED else None
+    return [valid for _, valid in splitter.split(np.zeros(len(samples)), samples.targets, groups)]
 
 
-def folds_from_numbers(numbers: Rows) -> tuple[Fold, ...]:
-    """The folds that `fold_numbers` describes."""
-    rows = np.arange(len(numbers))
-    return tuple(Fold(int(number), rows[numbers != number], rows[numbers == number]) for number in np.unique(numbers))
+def _hold_out(samples: Samples, split: Split, method: str, seed: int) -> list[Rows]:
+    """The rows of one fold that validates about the share `split.holdout`, classes evenly, groups whole."""
+    assert samples.targets is not None
+    if samples.groups is not None:
+        return [_hold_out_groups(samples, split.holdout, seed)]
+    counts = np.bincount(samples.targets, minlength=len(samples.classes))
+    alone = [samples.classes[index] for index in np.flatnonzero(counts < 2)]
+    if alone:
+        raise OptionError("split", "method", f"holdout needs two samples of every class; there is one of {shorten(alone)}")
+    try:
+        splitter = StratifiedShuffleSplit(n_splits=1, test_size=split.holdout, random_state=seed)
+        _, valid = next(splitter.split(np.zeros(len(samples)), samples.targets))
+    except ValueError:
+        share = f"{split.holdout:g} of {len(samples)} samples"
+        raise OptionError("split", "holdout", f"{share} leaves fewer than one of each of {len(counts)} classes on a side") from None
+    return [valid]
+
+
+def _hold_out_groups(samples: Samples, share: float, seed: int) -> Rows:
+    """Groups are dealt into parts as even as stratified_group makes them; as many parts are held out as come nearest to the share."""
+    finest = min(FINEST_HOLDOUT, len(set(samples.groups.tolist() if samples.groups is not None else ())))
+    if finest < 2:
+        raise OptionError("split", "method", "holdout needs two groups or more")
+    parts, held = min(
+        ((parts, held) for parts in range(2, finest + 1) for held in range(1, parts)), key=lambda pair: abs(pair[1] / pair[0] - share)
+    )
+    _check_counts(samples, "group", parts)
+    splitter = StratifiedGroupKFold(n_splits=parts, shuffle=True, random_state=seed)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # of a class with fewer samples than parts; check_folds looks at what came out
+        pairs = list(splitter.split(np.zeros(len(samples)), samples.targets, samples.groups))
+    return np.concatenate([valid for _, valid in pairs[:held]])
 
 
 def _check_counts(samples: Samples, method: str, folds: int) -> None:

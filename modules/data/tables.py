@@ -62,11 +62,11 @@ def separator(path: Path) -> str:
     return max((",", ";", "\t"), key=header.count)
 
 
-def column(table: pd.DataFrame, name: str, path: Path, option: str) -> list[str]:
+def column(table: pd.DataFrame, name: str, path: Path, option: str, section: str = "data") -> list[str]:
     """The cells of a column. Raises OptionError with the columns there are."""
     if name not in table.columns:
         raise OptionError(
-            "data", option, f"{path.name} has no column '{name}'{hint(name, map(str, table.columns))}; it has {shorten(table.columns, 12)}"
+            section, option, f"{path.name} has no column '{name}'{hint(name, map(str, table.columns))}; it has {shorten(table.columns, 12)}"
         )
     return [str(cell) for cell in table[name]]
 

@@ -6,13 +6,10 @@ A pipeline takes and returns (height, width, channels) uint8 of one size; scalin
 from __future__ import annotations
 
 import inspect
-import os
 import warnings
 from copy import deepcopy
 from itertools import chain
 from typing import Any
-
-os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # it asks the network for its newest version otherwise
 
 import albumentations as A
 import cv2

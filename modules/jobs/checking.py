@@ -11,7 +11,7 @@ from modules.jobs.failures import short_of_memory, told
 from modules.jobs.preparation import check_test_images
 from modules.reporting.sinks import Silence
 from modules.training.fold import train_epoch_of
-from modules.training.parts import make_learner, make_network, train_batches
+from modules.training.parts import make_learner, make_network, steps_per_epoch, train_batches
 from modules.training.plan import Plan
 
 
@@ -22,7 +22,7 @@ def check_plan(plan: Plan) -> list[str]:
     batch_size = min(plan.config.hyper_params.batch_size, len(fold.train_rows))
     one_batch = replace(fold, train_rows=fold.train_rows[:batch_size])
     batches = train_batches(replace(plan, process=replace(plan.process, workers=0)), one_batch)
-    learner = make_learner(plan, network, steps_per_epoch=1)
+    learner = make_learner(plan, fold, network, plan.phases[-1], steps_per_epoch=1)
     with told(short_of_memory(batch_size, *plan.preprocessing.size)):
         outcome = train_epoch_of(plan, fold, learner, batches, 1, 0, Silence())
     test_samples = check_test_images(plan.config, plan)
@@ -39,7 +39,7 @@ def _describe(plan: Plan, test_samples: int) -> list[str]:
     counts = np.bincount(samples.targets, minlength=len(samples.classes))
     classes = ", ".join(f"{name} {count}" for name, count in list(zip(samples.classes, counts, strict=True))[:12])
     more = " ..." if len(samples.classes) > 12 else ""
-    steps = [len(train_batches(plan, fold)) for fold in plan.folds]
+    steps = [steps_per_epoch(plan, train_batches(plan, fold)) for fold in plan.folds]
     size = plan.preprocessing.size
     lines = [
         f"samples   {len(samples)} to train with, {test_samples} to predict",
@@ -49,6 +49,9 @@ def _describe(plan: Plan, test_samples: int) -> list[str]:
         f"steps     {sum(steps) * epochs:,}: {epochs} epochs of {', '.join(map(str, steps))} steps, at most",
         f"device    {plan.process.describe()}",
     ]
+    if len(plan.phases) > 1:
+        probe, last = plan.phases[0].hyper.epochs, plan.phases[-1].hyper.epochs
+        lines.append(f"phases    {probe} epochs of the head alone, then {last} of all that [model] freeze lets train")
     if samples.groups is not None:
         lines.insert(2, f"groups    {len(np.unique(samples.groups))}")
     return lines

@@ -15,7 +15,7 @@ def told(short_of_memory: str) -> Iterator[None]:
     """Turns such failures into DataError, with `short_of_memory` for memory; a fault of the program passes as it is."""
     try:
         yield
-    except (MemoryError, RuntimeError) as error:  # torch's own kinds are RuntimeErrors
+    except (MemoryError, RuntimeError, ConnectionResetError, EOFError) as error:  # torch's own kinds are RuntimeErrors
         if is_out_of_memory(error):
             raise DataError(short_of_memory) from None
         death = explain_worker_death(error)

@@ -33,25 +33,32 @@ def train_folds(plan: Plan, run: RunDirectory, sink: Sink) -> list[FoldResult]:
 
 
 def finish_run(plan: Plan, run: RunDirectory, results: Sequence[FoldResult]) -> dict[str, Any]:
-    """Joins the folds' predictions to oof.csv, and writes and returns result.json: scores of folds, and of all rows at once."""
+    """Joins the folds' predictions to oof.csv, and writes and returns result.json: scores of folds, and of all rows at once.
+
+    A row that several folds validate (split.repeats) is in oof.csv once a fold. Where nothing is validated (split.method =
+    none) scores are None.
+    """
     assert plan.samples.targets is not None
     metric = find_metric(plan.config.hyper_params.metric)
     rows = np.concatenate([fold.valid_rows for fold in plan.folds])
+    numbers = np.concatenate([np.full(len(fold.valid_rows), fold.number) for fold in plan.folds])
     parts = [load_predictions(run.fold(fold.number).predictions) for fold in plan.folds]
-    order = np.argsort(rows)
+    order = np.lexsort((numbers, rows))
     probabilities = np.concatenate([part.probabilities for part in parts])[order]
     rows = rows[order]
     oof = Predictions(plan.samples.ids[rows], plan.samples.classes, probabilities)
-    save_predictions(run.oof, oof, plan.samples.targets[rows], plan.fold_numbers[rows])
+    save_predictions(run.oof, oof, plan.samples.targets[rows], numbers[order])
     scores = [result.score for result in results]
+    scored = len(rows) > 0
+    candidates = len(plan.samples) if plan.samples.extra is None else int((~plan.samples.extra).sum())
     content = {
         "metric": metric.name,
         "greater_is_better": metric.greater_is_better,
-        "folds": scores,
-        "mean": float(np.mean(scores)),
-        "std": float(np.std(scores)),
-        "oof": metric.score(plan.samples.targets[rows], probabilities),
-        "coverage": len(rows) / len(plan.samples),
+        "folds": scores if scored else [None] * len(scores),
+        "mean": float(np.mean(scores)) if scored else None,
+        "std": float(np.std(scores)) if scored else None,
+        "oof": metric.score(plan.samples.targets[rows], probabilities) if scored else None,
+        "coverage": len(np.unique(rows)) / candidates,
         "fold_numbers": [fold.number for fold in plan.folds],
         "best_epochs": [result.best_epoch for result in results],
         "classes": list(plan.samples.classes),

@@ -10,18 +10,20 @@ from hashlib import sha256
 import numpy as np
 
 from modules.compute.process import start_process
-from modules.config.errors import DataError, UserError, gather, shorten
+from modules.config.errors import DataError, OptionError, UserError, gather, shorten
 from modules.config.schema import Config
+from modules.config.values import ClassWeights
+from modules.data.class_weights import order_weights
 from modules.data.duplicates import describe_duplicates
 from modules.data.preprocessing import make_preprocessing
 from modules.data.samples import Rows, Samples
-from modules.data.sources import contest_folder, load_test, load_train, statistics
-from modules.data.splits import Fold, divided, fold_numbers, folds_from_numbers, make_folds
-from modules.data.tables import column, column_of_ids, read_table
+from modules.data.sources import contest_folder, declared_folds, load_test, load_train, statistics
+from modules.data.splits import Fold, choose_folds, divided, folds_of_validations, make_folds
+from modules.data.tables import column, read_table
 from modules.data.transforms import build_pipeline, check_pipeline, make_train_pipeline
 from modules.models.build import build_network, check_name, normalisation
 from modules.models.freezing import freeze
-from modules.runs.directory import RunDirectory
+from modules.runs.directory import RunDirectory, find_run, latest_run
 from modules.training.optimizer import check_optimizer
 from modules.training.plan import Plan
 
@@ -35,6 +37,8 @@ def prepare(config: Config, run: RunDirectory | None = None) -> Plan:
 
     Raises UserError with every mistake that can be found without decoding an image.
     """
+    if run is None and config.split.epochs_from is not None:
+        config = _with_epochs_of(config, config.split.epochs_from)
     if config.settings.debug:
         config = _for_debugging(config)
     pretrained = resolve_pretrained(config)
@@ -42,7 +46,7 @@ def prepare(config: Config, run: RunDirectory | None = None) -> Plan:
         config = _computed_as_before(config, run)
     (process, remarks), samples, *_ = gather(
         lambda: start_process(config.settings, config.compute),
-        lambda: load_train(config.data, contest_folder(config.data, config.settings.data_path)),
+        lambda: _with_known_weights(config, load_train(config.data, contest_folder(config.data, config.settings.data_path))),
         lambda: _check_network(config, pretrained if run is None else False),
         lambda: check_optimizer(config.hyper_params),
         lambda: _check_pipelines(config),
@@ -51,19 +55,19 @@ def prepare(config: Config, run: RunDirectory | None = None) -> Plan:
     if run is None:
         if config.data.bad_images == "skip":
             samples = _without_bad_images(samples)
-        _, folds = gather(lambda: refuse_bad_images(samples), lambda: make_folds(samples, config.split, config.settings.seed))
-        say(*describe_duplicates(samples, folds, _test_set(config, samples.classes)))
+        _, all_folds = gather(lambda: refuse_bad_images(samples), lambda: _make_folds(samples, config))
+        say(*describe_duplicates(samples, all_folds, _test_set(config, samples.classes)))
         run_id = uuid.uuid4().hex
     else:
-        samples, folds, run_id = _as_they_were(samples, run)
-    numbers = fold_numbers(samples, folds)
-    say(*_leaks(samples, numbers))
+        samples, all_folds, run_id = _as_they_were(samples, run)
+    folds = choose_folds(all_folds, config.split.train_folds)
+    say(*_leaks(samples, all_folds))
     if config.settings.debug:
         folds = tuple(_shortened(fold, config.hyper_params.batch_size * DEBUG_BATCHES) for fold in folds[:DEBUG_FOLDS])
     known = statistics(config.data) if pretrained is False else None
     mean, std = known or normalisation(config.model, pretrained)
     preprocessing = make_preprocessing(config.data, config.augmentation.valid, mean, std)
-    return Plan(config, process, samples, numbers, folds, preprocessing, pretrained, run_id)
+    return Plan(config, process, samples, all_folds, folds, preprocessing, pretrained, run_id)
 
 
 def resolve_pretrained(config: Config) -> bool | str:
@@ -106,7 +110,34 @@ def say(*lines: str) -> None:
 
 
 def _for_debugging(config: Config) -> Config:
-    return replace(config, hyper_params=replace(config.hyper_params, epochs=1, warmup_epochs=0.0))
+    return replace(config, hyper_params=replace(config.hyper_params, epochs=1, probe_epochs=0, warmup_epochs=0.0))
+
+
+def _with_epochs_of(config: Config, name: str) -> Config:
+    """With the mean best epoch of a finished run, the newest one that has scores for `latest`, as the number of epochs."""
+    log_path, hyper = config.settings.log_path, config.hyper_params
+    try:
+        run = latest_run(log_path, debug=False, scored=True) if name == "latest" else find_run(log_path, name)
+        result = run.read_result()
+    except DataError as error:
+        raise OptionError("split", "epochs_from", str(error)) from None
+    if not result["coverage"]:
+        raise OptionError("split", "epochs_from", f"{run.name} has no best epoch: it validated nothing")
+    epochs = max(1, round(float(np.mean(result["best_epochs"]))) - hyper.probe_epochs)
+    if hyper.warmup_epochs >= epochs:
+        message = f"expected fewer than the {epochs} epochs of {run.name}, got '{hyper.warmup_epochs:g}'"
+        raise OptionError("hyper_params", "warmup_epochs", message)
+    say(f"epochs = {epochs}: the mean best epoch of {run.name}, which came after {shorten(result['best_epochs'], 10)} epochs")
+    return replace(config, split=replace(config.split, epochs_from=run.name), hyper_params=replace(hyper, epochs=epochs))
+
+
+def _make_folds(samples: Samples, config: Config) -> tuple[Fold, ...]:
+    declared = None
+    if config.split.fold_column is not None:
+        declared = declared_folds(config.data, contest_folder(config.data, config.settings.data_path), config.split.fold_column, samples)
+    folds = make_folds(samples, config.split, config.settings.seed, declared)
+    choose_folds(folds, config.split.train_folds)
+    return folds
 
 
 def _shortened(fold: Fold, count: int) -> Fold:
@@ -134,10 +165,17 @@ def _check_network(config: Config, pretrained: bool | str) -> None:
     freeze(build_network(config.model, 2, config.data.channels, config.data.image_size, pretrained), config.model.freeze)
 
 
-def _leaks(samples: Samples, numbers: Rows) -> list[str]:
+def _with_known_weights(config: Config, samples: Samples) -> Samples:
+    """The samples, where class_weights are of exactly their classes. Raises OptionError."""
+    if isinstance(config.hyper_params.class_weights, ClassWeights):
+        order_weights(config.hyper_params.class_weights, samples.classes)
+    return samples
+
+
+def _leaks(samples: Samples, folds: tuple[Fold, ...]) -> list[str]:
     """Warnings of what several folds share; scores are too good then."""
     keys = {} if samples.groups is None else {"groups": samples.groups}
-    shared = {name: divided(values, numbers) for name, values in keys.items()}
+    shared = {name: divided(values, folds) for name, values in keys.items()}
     return [
         f"warning: {len(found)} {name} are in several folds, so that scores are too good: {shorten(found)}; see [split] method"
         for name, found in shared.items()
@@ -185,14 +223,16 @@ def _as_they_were(samples: Samples, run: RunDirectory) -> tuple[Samples, tuple[F
     if not run.folds.is_file() or sha256(run.folds.read_bytes()).hexdigest() != environment["folds"]:
         raise DataError(f"{run.folds}: missing, or changed since this run started; start a new run")
     table = read_table(run.folds, "settings", "log_path")
-    ids = column_of_ids(table, "id", run.folds)
+    ids = column(table, "id", run.folds, "id_column")
     row_of = {str(name): row for row, name in enumerate(samples.ids)}
-    missing = [name for name in ids if name not in row_of]
+    missing = [name for name in dict.fromkeys(ids) if name not in row_of]
     if missing:
         raise DataError(f"{run.folds}: {len(missing)} samples are not in the training table any more: {shorten(missing)}")
-    kept = samples.take(np.array([row_of[name] for name in ids], dtype=np.int64))
+    place_of = {name: place for place, name in enumerate(dict.fromkeys(ids))}
+    kept = samples.take(np.array([row_of[name] for name in place_of], dtype=np.int64))
     refuse_bad_images(kept)
     if describe_samples(kept) != environment["samples"]:
         raise DataError(f"{run.path}: ids, images or labels in the training table have changed since this run started; start a new run")
     numbers = np.array([int(number) for number in column(table, "fold", run.folds, "id_column")], dtype=np.int64)
-    return kept, folds_from_numbers(numbers), str(environment["run_id"])
+    rows = np.array([place_of[name] for name in ids], dtype=np.int64)
+    return kept, folds_of_validations(kept, rows, numbers), str(environment["run_id"])

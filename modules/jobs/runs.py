@@ -18,6 +18,7 @@ from modules.config.printer import to_ini
 from modules.config.reader import read_config
 from modules.config.schema import OPTIONS, Config
 from modules.config.values import format_value
+from modules.data.splits import validations
 from modules.jobs.preparation import describe_samples, prepare, say
 from modules.prediction.predictions import to_csv
 from modules.runs.directory import RunDirectory, create_run, find_run
@@ -68,12 +69,13 @@ def plan_only(command: Command) -> Plan:
 
 
 def finished_run(command: Command) -> RunDirectory | None:
-    """The run to resume, where it is finished and the command asks for no more epochs; else None."""
+    """The run to resume, where it is finished and the command asks for no more epochs and no other folds; else None."""
     if command.resume is None:
         return None
     run = find_run(command.config.settings.log_path, command.resume)
-    grows = resumed_config(run, command).hyper_params.epochs > _epochs_of(run)
-    return run if run.is_complete() and not grows else None
+    (own, _), resumed = read_config([run.config]), resumed_config(run, command)
+    same = (resumed.hyper_params.epochs, resumed.split.train_folds) == (own.hyper_params.epochs, own.split.train_folds)
+    return run if run.is_complete() and same else None
 
 
 def resumed_config(run: RunDirectory, command: Command) -> Config:
@@ -106,7 +108,8 @@ def resumed_config(run: RunDirectory, command: Command) -> Config:
 
 def _write_beginning(run: RunDirectory, plan: Plan) -> None:
     """environment.json, folds.csv and, last, config.ini: a folder without it is no run."""
-    folds = to_csv(pd.DataFrame({"id": plan.samples.ids, "fold": plan.fold_numbers}))
+    rows, numbers = validations(plan.samples, plan.all_folds)
+    folds = to_csv(pd.DataFrame({"id": plan.samples.ids[rows], "fold": numbers}))
     environment = {
         "run_id": plan.run_id,
         "started": datetime.now(UTC).isoformat(timespec="seconds"),

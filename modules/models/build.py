@@ -16,10 +16,19 @@ from modules.config.errors import DataError, OptionError, nearest
 from modules.config.schema import Model
 from modules.config.values import Size
 from modules.models.heads import adapt_stem, find_head, find_stem, init_head, init_stem, replace_head, replace_stem
-from modules.models.weights import State, hub_reachable, load_weights, read_weights
+from modules.models.pooling import set_pooling
+from modules.models.regularisation import (
+    check_drop_path,
+    check_dropout,
+    set_grad_checkpointing,
+    set_torchvision_drop_path,
+    set_torchvision_dropout,
+)
+from modules.models.weights import State, Trained, hub_reachable, load_weights, read_weights
 
 HALF = (0.5, 0.5, 0.5)
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+REGULARISATION = {"drop_rate": "dropout", "drop_path_rate": "drop_path"}  # timm's arguments, our options
 WITH_AUXILIARY = ("googlenet", "inception_v3")  # torchvision's; trained on pixels normalised with HALF
 
 
@@ -40,7 +49,7 @@ def check_name(model: Model) -> None:
         raise OptionError("model", "name", f"{model.library} has no classification model '{model.name}'; {advice}")
 
 
-def normalisation(model: Model, pretrained: bool | str) -> tuple[tuple[float, ...], tuple[float, ...]]:
+def normalisation(model: Model, pretrained: bool | str | Trained) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Mean and standard deviation, a channel, that the model's pretrained weights expect; .5 where there are none."""
     if pretrained is False or (model.name in WITH_AUXILIARY and model.library == "torchvision"):
         return HALF, HALF
@@ -52,39 +61,47 @@ def normalisation(model: Model, pretrained: bool | str) -> tuple[tuple[float, ..
     return (tuple(cfg.mean), tuple(cfg.std)) if cfg is not None else IMAGENET
 
 
-def build_network(model: Model, classes: int, channels: int, size: Size, pretrained: bool | str) -> Network:
+def build_network(model: Model, classes: int, channels: int, size: Size, pretrained: bool | str | Trained) -> Network:
     """The model with a new head for `classes` outputs, for images of `channels` x `size`.
 
-    `pretrained` is resolved: True (the library's hub), False, or a file. Draws from torch's generator, which the caller
-    seeds. Raises UserError where the name, the weights, the size or the hub is at fault.
+    `pretrained` is resolved: True (the library's hub), False, a file, or what another run trained. Draws from torch's
+    generator, which the caller seeds. Raises UserError where the name, the weights, the size or the hub is at fault.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         network = (_from_timm if model.library == "timm" else _from_torchvision)(model, classes, channels, size, pretrained)
-    init_head(network.module, network.head, model.head_init)
+    set_pooling(network.module, model.library, model.pooling)
+    if model.grad_checkpointing:
+        set_grad_checkpointing(network.module, model.library, model.name)
+    if not _keeps_head(pretrained):
+        init_head(network.module, network.head, model.head_init)
     _check_forward(network.module, model.name, classes, channels, size)
+    if model.dropout > 0:
+        check_dropout(network.module, model.name, model.dropout, torch.rand(1, channels, *size, generator=torch.Generator().manual_seed(0)))
+    if model.drop_path > 0:
+        check_drop_path(network.module, model.name)
     return network
 
 
-def _from_timm(model: Model, classes: int, channels: int, size: Size, pretrained: bool | str) -> Network:
+def _from_timm(model: Model, classes: int, channels: int, size: Size, pretrained: bool | str | Trained) -> Network:
     import timm
 
     cfg = timm.get_pretrained_cfg(model.name)
     sizes = {"img_size": tuple(size)} if cfg is not None and cfg.fixed_input_size else {}
-    keep_stem = channels == 3 or model.stem_init == "adapt"
+    keep_stem = channels == 3 or model.stem_init == "adapt" or isinstance(pretrained, Trained)
     try:
-        module = _create_timm(model.name, num_classes=classes, in_chans=channels, **sizes)
+        module = _create_timm(model.name, num_classes=classes, in_chans=channels, **sizes, **_regularisation(model))
     except (RuntimeError, ValueError, AssertionError) as error:
         raise OptionError("model", "name", f"timm cannot build {model.name} for {size.height} x {size.width}: {error}") from None
     names = _as_names(cfg.classifier if cfg is not None else None) or (find_head(module, classes),)
     if pretrained is not False:
-        state = read_weights(Path(pretrained)) if isinstance(pretrained, str) else read_weights(_timm_file(model.name))
+        state = read_weights(_timm_file(model.name) if pretrained is True else Path(str(pretrained)))
         library_module = sys.modules[type(module).__module__]
         if hasattr(library_module, "checkpoint_filter_fn"):  # timm's way to other spellings and other image sizes
             state = _filtered(library_module.checkpoint_filter_fn, state, module, str(pretrained))
         stems = _as_names(cfg.first_conv if cfg is not None else None) or (find_stem(module),)
-        _load_pretrained(module, state, str(pretrained), stems, channels, keep_stem, names)
-    if channels != 3:
+        _load_pretrained(module, state, str(pretrained), stems, channels, keep_stem, () if _keeps_head(pretrained) else names)
+    if channels != 3 and not isinstance(pretrained, Trained):
         init_stem(module, find_stem(module), model.stem_init)
     return Network(module, names)
 
@@ -103,14 +120,26 @@ def _create_timm(name: str, **arguments: Any) -> nn.Module:
     try:
         module: nn.Module = timm.create_model(name, pretrained=False, **arguments)
     except TypeError as error:
-        if "img_size" not in str(error):
+        refused = [argument for argument in ("img_size", *REGULARISATION) if f"'{argument}'" in str(error) and argument in arguments]
+        if not refused:
             raise
+        if refused[0] in REGULARISATION:
+            raise OptionError("model", REGULARISATION[refused[0]], f"timm's {name} has none; use 0") from None
         arguments.pop("img_size")
-        module = timm.create_model(name, pretrained=False, **arguments)
+        module = _create_timm(name, **arguments)
     return module
 
 
-def _from_torchvision(model: Model, classes: int, channels: int, size: Size, pretrained: bool | str) -> Network:
+def _regularisation(model: Model) -> dict[str, float]:
+    """timm's arguments for what is asked for; 0 is not passed on, so that a model with a value of its own keeps it."""
+    return {argument: getattr(model, option) for argument, option in REGULARISATION.items() if getattr(model, option) > 0}
+
+
+def _keeps_head(pretrained: bool | str | Trained) -> bool:
+    return isinstance(pretrained, Trained) and pretrained.same_classes
+
+
+def _from_torchvision(model: Model, classes: int, channels: int, size: Size, pretrained: bool | str | Trained) -> Network:
     import torchvision
 
     arguments: dict[str, Any] = {}
@@ -131,16 +160,20 @@ def _from_torchvision(model: Model, classes: int, channels: int, size: Size, pre
     if channels != 3:
         replace_stem(module, stem, channels)
     if pretrained is not False:
-        state = read_weights(Path(pretrained)) if isinstance(pretrained, str) else _torchvision_state(model.name)
+        state = _torchvision_state(model.name) if pretrained is True else read_weights(Path(str(pretrained)))
         if model.name.startswith("vit_"):
             patch = module.get_parameter("conv_proj.weight").shape[-1]
             state = torchvision.models.vision_transformer.interpolate_embeddings(size.height, patch, state)
         if model.name in WITH_AUXILIARY:
             state = {name: tensor for name, tensor in state.items() if not name.startswith(("AuxLogits.", "aux1.", "aux2."))}
-        keep_stem = channels == 3 or model.stem_init == "adapt"
-        _load_pretrained(module, state, str(pretrained), (stem,), channels, keep_stem, (head,))
-    if channels != 3:
+        keep_stem = channels == 3 or model.stem_init == "adapt" or isinstance(pretrained, Trained)
+        _load_pretrained(module, state, str(pretrained), (stem,), channels, keep_stem, () if _keeps_head(pretrained) else (head,))
+    if channels != 3 and not isinstance(pretrained, Trained):
         init_stem(module, stem, model.stem_init)
+    if model.dropout > 0:
+        set_torchvision_dropout(module, head, model.dropout)
+    if model.drop_path > 0:
+        set_torchvision_drop_path(module, model.drop_path)
     return Network(module, (head,))
 
 

@@ -7,6 +7,7 @@ import pickle
 import re
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,17 @@ State = dict[str, torch.Tensor]
 
 WRAPPERS = ("state_dict", "model_state_dict", "model", "model_ema", "state_dict_ema")
 PREFIXES = re.compile(r"^(module\.|_orig_mod\.|model\.(?=.*\.))+")
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A checkpoint of a run of Foldini: its first layer is kept as it is, its head where the classes are the same."""
+
+    path: Path
+    same_classes: bool
+
+    def __str__(self) -> str:
+        return str(self.path)
 
 
 def read_weights(path: Path) -> State:

@@ -70,12 +70,14 @@ def load_predictions(path: Path) -> Predictions:
     except ValueError as error:
         raise DataError(f"{path}: damaged: {error}") from None
     classes = tuple(name.removeprefix(PROBABILITY) for name in names)
-    return Predictions(np.array(table["id"].tolist()), classes, probabilities)
+    return Predictions(np.array(table["id"].tolist(), dtype=np.str_), classes, probabilities)
 
 
 def check_probabilities(predictions: Predictions, where: str) -> None:
     """Raises DataError for NaN, values outside 0..1, or rows that do not sum to 1."""
     values = predictions.probabilities
+    if not len(values):
+        return
     if not np.isfinite(values).all():
         raise DataError(f"{where}: {int((~np.isfinite(values)).any(axis=1).sum())} rows have NaN or infinite probabilities")
     if values.min() < 0 or values.max() > 1 + 1e-6 or np.abs(values.sum(axis=1) - 1).max() > 1e-3:

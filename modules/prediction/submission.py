@@ -82,7 +82,7 @@ def fill_template(template: Template, predictions: Predictions) -> pd.DataFrame:
 
 
 def write_submission(
-    folder: Path, name: str, template: Template, predictions: Predictions, manifest: Mapping[str, Any], cv_score: float
+    folder: Path, name: str, template: Template, predictions: Predictions, manifest: Mapping[str, Any], cv_score: float | None
 ) -> Path:
     """Writes `folder/name.csv`, `name.json` beside it and a row of the ledger; returns the CSV's path.
 
@@ -98,7 +98,8 @@ def write_submission(
         path = _free_name(folder, name)
         write_text(path, text)
         write_json(path.with_suffix(".json"), {"file": path.name, "form": template.form, **manifest})
-        row = {"file": path.name, "run": manifest["run"], "cv_score": f"{cv_score:.6g}", "date": f"{datetime.now():%Y-%m-%d %H:%M:%S}"}
+        told = "" if cv_score is None else f"{cv_score:.6g}"
+        row = {"file": path.name, "run": manifest["run"], "cv_score": told, "date": f"{datetime.now():%Y-%m-%d %H:%M:%S}"}
         entered = pd.concat([ledger, pd.DataFrame([row])], ignore_index=True).fillna("")
         write_text(folder / LEDGER, to_csv(entered))
     return path

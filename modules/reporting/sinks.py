@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 from collections.abc import Callable
@@ -41,9 +42,16 @@ class Console:
 
     def end_epoch(self, record: EpochRecord, epochs: int) -> None:
         self._close_bar()
-        self.last_score = f" ({self.metric} {record.score:.4f}, best {record.best:.4f})"
+        if math.isnan(record.score):
+            print(
+                f"fold {record.fold}  epoch {record.epoch:>3}/{epochs}  train loss {record.train_loss:.4f}"
+                f"  lr {record.learning_rate:.2e}  {record.images_per_second:,.0f} images/s",
+                flush=True,
+            )
+            return
         improved = "  " if record.best == self.best else " *"
         self.best = record.best
+        self.last_score = f" ({self.metric} {record.score:.4f}, best {record.best:.4f})"
         print(
             f"fold {record.fold}  epoch {record.epoch:>3}/{epochs}  train loss {record.train_loss:.4f}  valid loss {record.valid_loss:.4f}"
             f"  {self.metric} {record.score:.4f}{improved} lr {record.learning_rate:.2e}  {record.images_per_second:,.0f} images/s",
@@ -53,7 +61,8 @@ class Console:
     def end_fold(self, result: FoldResult) -> None:
         self._close_bar()
         self.last_score, self.best = "", None
-        print(f"fold {result.fold}  {self.metric} {result.score:.4f}, of epoch {result.best_epoch} of {result.epochs}", flush=True)
+        if not math.isnan(result.score):
+            print(f"fold {result.fold}  {self.metric} {result.score:.4f}, of epoch {result.best_epoch} of {result.epochs}", flush=True)
 
     def _close_bar(self) -> None:
         if self.steps is not None:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from modules.config.errors import shorten
 from modules.prediction.submission import Template
 from modules.runs.directory import RunDirectory
 from modules.training.plan import Plan
@@ -22,6 +23,8 @@ def describe_start(run: RunDirectory, plan: Plan) -> str:
 def describe_result(result: Mapping[str, Any]) -> list[str]:
     """The content of result.json: a score a fold, their mean and spread, and the score of all out-of-fold rows at once."""
     metric, covered = result["metric"], result["coverage"]
+    if not covered:
+        return [f"trained on all samples for {shorten(result['best_epochs'])} epochs; nothing was validated, so that there is no score"]
     scores = zip(result["fold_numbers"], result["folds"], result["best_epochs"], strict=True)
     lines = [f"fold {number}  {metric} {score:.4f}  (epoch {epoch})" for number, score, epoch in scores]
     lines.append(f"mean    {metric} {result['mean']:.4f} +- {result['std']:.4f}")
@@ -32,7 +35,9 @@ def describe_result(result: Mapping[str, Any]) -> list[str]:
 
 def describe_trained(run: RunDirectory, result: Mapping[str, Any]) -> str:
     debug = ", a debug run" if result["debug"] else ""
-    return f"{run.path}{debug}: {len(result['fold_numbers'])} folds, CV {result['metric']} {result['oof']:.4f}"
+    score = f"CV {result['metric']} {result['oof']:.4f}" if result["coverage"] else "no CV score: nothing was validated"
+    folds = "1 fold" if len(result["fold_numbers"]) == 1 else f"{len(result['fold_numbers'])} folds"
+    return f"{run.path}{debug}: {folds}, {score}"
 
 
 def describe_submission(path: Path, template: Template, score: float | None, metric: str) -> list[str]:

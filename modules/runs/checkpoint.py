@@ -33,6 +33,16 @@ def save_last(directory: FoldDirectory, content: Mapping[str, Any]) -> None:
     save_checkpoint(directory.last, content)
 
 
+def save_epoch(directory: FoldDirectory, epoch: int, loss: float, score: float, content: Mapping[str, Any]) -> None:
+    """Writes an epoch's weights into the folder of kept epochs; of an epoch that is done again, the last ones stay."""
+    path = directory.epoch(epoch, loss, score)
+    path.parent.mkdir(exist_ok=True)
+    save_checkpoint(path, content)
+    for other in path.parent.glob(f"epoch{epoch:03d}_*.pt"):
+        if other != path:
+            other.unlink()
+
+
 def load_checkpoint(path: Path) -> dict[str, Any]:
     """The content of a checkpoint, on the CPU. Raises DataError for one that is missing, damaged, or holds code."""
     if not path.is_file():

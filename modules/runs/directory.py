@@ -47,6 +47,15 @@ class FoldDirectory:
     def predictions(self) -> Path:
         return self.path / "predictions.csv"
 
+    @property
+    def epochs(self) -> Path:
+        """The folder of settings.keep_epochs."""
+        return self.path / "epochs"
+
+    def epoch(self, number: int, loss: float, score: float) -> Path:
+        """The kept weights of one epoch, named so that the names sort by epoch: epoch003_loss0.1234_score0.9876.pt."""
+        return self.epochs / f"epoch{number:03d}_loss{loss:.4f}_score{score:.4f}.pt"
+
 
 @dataclass(frozen=True)
 class RunDirectory:
@@ -145,19 +154,19 @@ def find_run(log_path: str, name: str) -> RunDirectory:
     raise DataError(f"no run '{name}'{hint(name, names)}; {found}")
 
 
-def latest_run(log_path: str, debug: bool) -> RunDirectory:
+def latest_run(log_path: str, debug: bool, scored: bool = False) -> RunDirectory:
     """The newest complete run, by the time at which it ended; debug runs count only where `debug` asks for them.
 
-    Raises DataError where there is none.
+    `scored`: only runs that validated something. Raises DataError where there is none.
     """
     ended = []
     for run in list_runs(log_path):
         if run.is_complete():
             try:
-                result = _read_json(run.result, ("ended", "debug"))
+                result = _read_json(run.result, ("ended", "debug", "coverage"))
             except DataError:
                 continue  # one damaged run is no reason to find none
-            if debug or not result["debug"]:
+            if (debug or not result["debug"]) and (result["coverage"] > 0 or not scored):
                 ended.append((result["ended"], run.name, run))
     if not ended:
         raise DataError(f"{log_path}: no finished run to predict with; python train.py makes one")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -29,18 +30,38 @@ class EpochRecord:
 
 @dataclass(frozen=True)
 class Progress:
-    """The best score so far (None before the first epoch), its epoch, and the epochs since that did not improve on it."""
+    """The best score so far (None before the first epoch), its epoch, and what patience and plateau remember of the phase.
+
+    phase_best: the phase's own best score. waited: the epochs since then, which did not improve on it. stale: likewise,
+    but since the last drop of the rate, if that came later. drops: of the rate, in this phase.
+    """
 
     best_score: float | None = None
     best_epoch: int = 0
     waited: int = 0
+    phase_best: float | None = None
+    stale: int = 0
+    drops: int = 0
 
-    def advance(self, score: float, epoch: int, min_delta: float, greater_is_better: bool) -> Progress:
-        """After `epoch` scored `score`. An improvement is strictly more than `min_delta`."""
-        gain = None if self.best_score is None else (score - self.best_score) * (1 if greater_is_better else -1)
-        if gain is None or gain > min_delta:
-            return Progress(score, epoch, 0)
-        return Progress(self.best_score, self.best_epoch, self.waited + 1)
+    def advance(self, score: float, epoch: int, min_delta: float, greater_is_better: bool, plateau_patience: int = 0) -> Progress:
+        """After `epoch` scored `score`. An improvement is strictly more than `min_delta`; without a score (NaN), every epoch is.
+
+        Drops are those of torch.optim.lr_scheduler.ReduceLROnPlateau with threshold_mode "abs" and no cooldown: one when
+        more than `plateau_patience` epochs went without an improvement, and then the count begins again.
+        """
+
+        def improves_on(best: float | None) -> bool:
+            return best is None or math.isnan(score) or (score - best) * (1 if greater_is_better else -1) > min_delta
+
+        best = (score, epoch) if improves_on(self.best_score) else (self.best_score, self.best_epoch)
+        if improves_on(self.phase_best):
+            return Progress(*best, 0, score, 0, self.drops)
+        drop = self.stale + 1 > plateau_patience
+        return Progress(*best, self.waited + 1, self.phase_best, 0 if drop else self.stale + 1, self.drops + drop)
+
+    def start_phase(self) -> Progress:
+        """The best is of all phases; patience and plateau start anew."""
+        return Progress(self.best_score, self.best_epoch)
 
     def is_over(self, patience: int) -> bool:
         return patience > 0 and self.waited >= patience

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 import torch
+from timm.utils import ModelEmaV3
 from torch import nn
 
 from modules.compute.process import Process
 from modules.data.loaders import Batch
+from modules.data.mixing import Mixer, leave_unmixed
 from modules.data.preprocessing import Normalizer
 from modules.models.freezing import set_training
 from modules.models.objectives import Objective
@@ -21,7 +24,11 @@ from modules.training.schedule import Schedule
 
 @dataclass(frozen=True)
 class Learner:
-    """All that a step touches."""
+    """All that a step touches.
+
+    accumulate: batches a step. clip_grad: the gradient's norm at most; 0: any. ema: the moving average of `module`'s
+    weights, where there is one.
+    """
 
     module: nn.Module
     still: tuple[nn.Module, ...]
@@ -31,11 +38,21 @@ class Learner:
     schedule: Schedule
     normalizer: Normalizer
     process: Process
+    mixer: Mixer = leave_unmixed
+    accumulate: int = 1
+    clip_grad: float = 0.0
+    ema: ModelEmaV3 | None = None
+
+    @property
+    def learnt(self) -> nn.Module:
+        """What is validated and kept: the moving average where there is one."""
+        learnt: nn.Module = self.module if self.ema is None else self.ema.module
+        return learnt
 
 
 @dataclass(frozen=True)
 class EpochOutcome:
-    """loss: the mean over images."""
+    """loss: the mean over images. steps: the optimiser's."""
 
     loss: float
     steps: int
@@ -46,19 +63,24 @@ class Diverged(Exception):
     """The loss is no number any more."""
 
 
-def train_epoch(learner: Learner, batches: Iterable[Batch], first_step: int, sink: Sink) -> EpochOutcome:
-    """Raises Diverged with the step (from 1) at which the loss was no number any more.
+def train_epoch(learner: Learner, batches: Iterable[Batch], first_step: int, sink: Sink, drop: float = 1.0) -> EpochOutcome:
+    """A step of the optimiser for every `accumulate` batches, and one for those that are left at the end.
+
+    drop: what the schedule's factor is multiplied with in this epoch. Raises Diverged with the step (from 1) at which
+    the loss was no number any more.
 
     That is looked at once, at the end: to ask after each step would make the device wait.
     """
     set_training(learner.module, learner.still)
     losses: list[torch.Tensor] = []
     counts: list[int] = []
-    for batch in batches:
-        set_learning_rate(learner.optimizer, learner.schedule(first_step + len(losses)))
-        loss = _step(learner, batch)
+    for group in _groups(batches, learner.accumulate):
+        set_learning_rate(learner.optimizer, learner.schedule(first_step + len(losses)) * drop)
+        loss = _step(learner, group)
         losses.append(loss)
-        counts.append(len(batch.rows))
+        counts.append(sum(len(batch.rows) for batch in group))
+        if learner.ema is not None:
+            learner.ema.update(learner.module, step=first_step + len(losses))
         sink.step(loss.item)
     values = torch.stack(losses).double().cpu()
     for step, value in enumerate(values.tolist()):
@@ -68,14 +90,33 @@ def train_epoch(learner: Learner, batches: Iterable[Batch], first_step: int, sin
     return EpochOutcome(float((values * weights).sum() / weights.sum()), len(losses), sum(counts))
 
 
-def _step(learner: Learner, batch: Batch) -> torch.Tensor:
-    images = learner.normalizer(batch.images)
-    targets = batch.targets.to(images.device, non_blocking=True)
-    with learner.process.autocast():
-        logits = learner.module(images)
-    loss = learner.objective.loss(logits, targets)
+def _groups(batches: Iterable[Batch], size: int) -> Iterator[list[Batch]]:
+    left = iter(batches)
+    while group := list(islice(left, size)):
+        yield group
+
+
+def _step(learner: Learner, group: Sequence[Batch]) -> torch.Tensor:
+    """One step with the gradient of the mean loss over all images of the group; returns that loss."""
+    images = sum(len(batch.rows) for batch in group)
     learner.optimizer.zero_grad(set_to_none=True)
-    learner.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+    losses = []
+    for batch in group:
+        loss = _loss(learner, batch) * (len(batch.rows) / images)
+        learner.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+        losses.append(loss.detach())
+    if learner.clip_grad > 0:
+        learner.scaler.unscale_(learner.optimizer)
+        parameters = [parameter for each in learner.optimizer.param_groups for parameter in each["params"]]
+        nn.utils.clip_grad_norm_(parameters, learner.clip_grad)
     learner.scaler.step(learner.optimizer)
     learner.scaler.update()
-    return loss.detach()
+    return torch.stack(losses).sum()
+
+
+def _loss(learner: Learner, batch: Batch) -> torch.Tensor:
+    images = learner.normalizer(batch.images)
+    images, targets = learner.mixer(images, batch.targets.to(images.device, non_blocking=True))
+    with learner.process.autocast():
+        logits = learner.module(images)
+    return learner.objective.loss(logits, targets)

@@ -6,9 +6,10 @@ that was stopped anywhere goes on from its last epoch and comes to the same resu
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
@@ -20,13 +21,15 @@ from modules.data.samples import Rows
 from modules.data.splits import Fold
 from modules.prediction.metrics import find_metric
 from modules.prediction.predict import Outcome
-from modules.prediction.predictions import Predictions, check_probabilities, load_predictions, save_predictions
-from modules.runs.checkpoint import load_checkpoint, load_last, save_checkpoint, save_last
+from modules.prediction.predictions import Predictions, Probabilities, check_probabilities, load_predictions, save_predictions
+from modules.runs.checkpoint import load_checkpoint, load_last, save_checkpoint, save_epoch, save_last
 from modules.runs.directory import FoldDirectory
 from modules.runs.records import EpochRecord, FoldResult, Progress, Sink, record_from, write_history
 from modules.training.epoch import Diverged, EpochOutcome, Learner, train_epoch
-from modules.training.parts import evaluate, make_learner, make_network, train_batches, valid_batches
+from modules.training.parts import evaluate, make_learner, make_network, steps_per_epoch, train_batches, valid_batches
+from modules.training.phases import TrainingPhase
 from modules.training.plan import Plan
+from modules.training.schedule import plateau
 
 
 def train_fold(plan: Plan, fold: Fold, directory: FoldDirectory, sink: Sink) -> tuple[FoldResult, list[str]]:
@@ -48,8 +51,7 @@ def train_fold(plan: Plan, fold: Fold, directory: FoldDirectory, sink: Sink) -> 
     if not directory.predictions.exists():
         _predict_validation(plan, fold, directory)
     predictions = _own_predictions(plan, fold, directory)
-    metric = find_metric(plan.config.hyper_params.metric)
-    score = metric.score(_targets(plan, fold), predictions.probabilities)
+    score = _score(plan, fold, predictions.probabilities)
     result = FoldResult(fold.number, score, progress.best_epoch, len(records))
     sink.end_fold(result)
     return result, warnings
@@ -64,21 +66,42 @@ def _train(
     progress: Progress,
     records: list[EpochRecord],
 ) -> tuple[Progress, list[EpochRecord]]:
-    """Epochs until the last one, or until patience is over, each committed as it ends."""
-    hyper, metric = plan.config.hyper_params, find_metric(plan.config.hyper_params.metric)
+    """Epochs until the last one, or until patience is over, each committed as it ends.
+
+    A new phase goes on from the weights of the last epoch, be they the best or not; all else in it begins anew.
+    """
+    metric = find_metric(plan.config.hyper_params.metric)
     network = make_network(plan, fold.number, pretrained=plan.pretrained if state is None else False)
     batches, validation = train_batches(plan, fold), valid_batches(plan, fold)
-    learner = make_learner(plan, network, len(batches))
-    step = 0 if state is None else _restore(learner, state)
+    steps = steps_per_epoch(plan, batches)
+    if state is not None:
+        network.module.load_state_dict(state["model"])
+    trainable = [parameter for parameter in network.module.parameters() if parameter.requires_grad]  # a library fixes some for good
+
+    def make_learner_of(phase: TrainingPhase) -> Learner:
+        for parameter in trainable:
+            parameter.requires_grad_(True)
+        return make_learner(plan, fold, network, phase, steps)
+
+    learner: Learner | None = None
+    step = 0
     while not _is_over(plan, progress, records):
         epoch, started = len(records) + 1, time.perf_counter()
-        sink.start_epoch(fold.number, epoch, plan.epochs, len(batches))
-        trained = train_epoch_of(plan, fold, learner, batches, epoch, step, sink)
+        phase = plan.phase_of(epoch)
+        if epoch == phase.first_epoch:
+            learner, step, progress = make_learner_of(phase), 0, progress.start_phase()
+        elif learner is None:
+            assert state is not None
+            learner = make_learner_of(phase)
+            step = _restore(learner, state)
+        hyper = phase.hyper
+        sink.start_epoch(fold.number, epoch, plan.epochs, steps)
+        trained = train_epoch_of(plan, fold, learner, batches, epoch, step, sink, plateau(hyper, progress.drops))
         train_seconds = time.perf_counter() - started
-        outcome = evaluate(plan, network, validation, fold, "none")
+        outcome = evaluate(plan, replace(network, module=learner.learnt), validation, fold, "none")
         check_probabilities(_as_predictions(plan, fold, outcome), f"fold {fold.number}, epoch {epoch}, validation")
-        score = metric.score(_targets(plan, fold), outcome.probabilities[0])
-        progress = progress.advance(score, epoch, hyper.min_delta, metric.greater_is_better)
+        score = _score(plan, fold, outcome.probabilities[0])
+        progress = progress.advance(score, epoch, hyper.min_delta, metric.greater_is_better, hyper.plateau_patience)
         step += trained.steps
         record = EpochRecord(
             fold=fold.number,
@@ -97,11 +120,13 @@ def _train(
     return progress, records
 
 
-def train_epoch_of(plan: Plan, fold: Fold, learner: Learner, batches: Loader, epoch: int, step: int, sink: Sink) -> EpochOutcome:
+def train_epoch_of(
+    plan: Plan, fold: Fold, learner: Learner, batches: Loader, epoch: int, step: int, sink: Sink, drop: float = 1.0
+) -> EpochOutcome:
     """One epoch of that fold. Raises UserError in one line where the loss is no number, or a batch too small to train on."""
     seed_torch(plan.config.settings.seed, fold.number, epoch)
     try:
-        return train_epoch(learner, batches.epoch(epoch), step, sink)
+        return train_epoch(learner, batches.epoch(epoch), step, sink, drop)
     except ValueError as error:
         if "more than 1 value per channel" not in str(error):
             raise
@@ -114,11 +139,15 @@ def train_epoch_of(plan: Plan, fold: Fold, learner: Learner, batches: Loader, ep
 
 
 def _is_over(plan: Plan, progress: Progress, records: list[EpochRecord]) -> bool:
-    return len(records) >= plan.epochs or progress.is_over(plan.config.hyper_params.patience)
+    done = len(records)
+    return done >= plan.epochs or (done > 0 and progress.is_over(plan.phase_of(done).hyper.patience))
 
 
 def _commit(plan: Plan, directory: FoldDirectory, learner: Learner, step: int, progress: Progress, records: list[EpochRecord]) -> None:
-    """best.pt first: a kill between the two leaves last.pt an epoch behind, and that epoch is done again, equally."""
+    """best.pt first: a kill between the two leaves last.pt an epoch behind, and that epoch is done again, equally.
+
+    Where there is a moving average, best.pt and kept epochs hold its weights alone; last.pt holds both.
+    """
     latest, model, metric = records[-1], plan.config.model, find_metric(plan.config.hyper_params.metric)
     shared = {
         "format": 1,
@@ -126,17 +155,21 @@ def _commit(plan: Plan, directory: FoldDirectory, learner: Learner, step: int, p
         "fold": latest.fold,
         "epoch": latest.epoch,
         "classes": list(plan.samples.classes),
-        "model": learner.module.state_dict(),
+    }
+    learnt = {
+        "model": learner.learnt.state_dict(),
+        "preprocessing": plan.preprocessing.to_dict(),
+        "network": {"library": model.library, "name": model.name},
+        "metric": metric.name,
+        "scores": {} if math.isnan(latest.score) else {metric.name: latest.score, "loss": latest.valid_loss},
     }
     if progress.best_epoch == latest.epoch:
-        best = {
-            "preprocessing": plan.preprocessing.to_dict(),
-            "network": {"library": model.library, "name": model.name},
-            "metric": metric.name,
-            "scores": {metric.name: latest.score, "loss": latest.valid_loss},
-        }
-        save_checkpoint(directory.best, {**shared, **best})
+        save_checkpoint(directory.best, {**shared, **learnt})
+    if plan.config.settings.keep_epochs:
+        save_epoch(directory, latest.epoch, latest.valid_loss, latest.score, {**shared, **learnt})
     going_on = {
+        "model": learner.module.state_dict(),
+        "ema": None if learner.ema is None else learner.ema.module.state_dict(),
         "optimizer": learner.optimizer.state_dict(),
         "scaler": learner.scaler.state_dict(),
         "step": step,
@@ -148,11 +181,18 @@ def _commit(plan: Plan, directory: FoldDirectory, learner: Learner, step: int, p
 
 
 def _restore(learner: Learner, state: Mapping[str, Any]) -> int:
-    """Puts what `_commit` saved back into the learner; returns the step to go on from."""
-    learner.module.load_state_dict(state["model"])
+    """Puts what `_commit` saved, besides the weights, back into the learner; returns the phase's step to go on from."""
     learner.optimizer.load_state_dict(state["optimizer"])
     learner.scaler.load_state_dict(state["scaler"])
+    if learner.ema is not None:
+        learner.ema.module.load_state_dict(state["ema"])
     return int(state["step"])
+
+
+def _score(plan: Plan, fold: Fold, probabilities: Probabilities) -> float:
+    """The metric over the rows that the fold validates; NaN where it validates none."""
+    metric = find_metric(plan.config.hyper_params.metric)
+    return metric.score(_targets(plan, fold), probabilities) if len(fold.valid_rows) else float("nan")
 
 
 def _targets(plan: Plan, fold: Fold) -> Rows:

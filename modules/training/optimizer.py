@@ -1,15 +1,19 @@
-"""Optimisers by name, from timm's factory."""
+"""Optimisers by name, from timm's factory, and the learning rate of each layer."""
 
 from __future__ import annotations
 
+from typing import Any
+
 import timm.optim
 import torch
+from timm.models import group_parameters
 from torch import nn
 
 from modules.config.errors import OptionError, nearest
 from modules.config.schema import HyperParams
 
 SECOND_ORDER = ("adahessian",)  # wants gradients of gradients, which a step here does not compute
+TENSORS_PER_LAYER = 12  # timm's own number, for models that do not say what a layer of theirs is
 
 
 def check_optimizer(hyper: HyperParams) -> None:
@@ -24,15 +28,21 @@ def check_optimizer(hyper: HyperParams) -> None:
     make_optimizer(nn.Linear(2, 2), hyper)
 
 
-def make_optimizer(module: nn.Module, hyper: HyperParams) -> torch.optim.Optimizer:
+def make_optimizer(module: nn.Module, hyper: HyperParams, head: tuple[str, ...] = ()) -> torch.optim.Optimizer:
     """The optimiser of everything in `module` that trains; weight decay spares norms and biases.
 
-    Each group remembers the rate that the schedule multiplies, as `initial_lr`. Raises OptionError where the optimiser
-    needs a package that is not installed, or takes no such arguments.
+    head: the names of the layers that have head_learning_rate. Each group remembers the rate that the schedule
+    multiplies, as `initial_lr`. Raises OptionError where the optimiser needs a package that is not installed, or takes
+    no such arguments.
     """
     try:
         optimizer: torch.optim.Optimizer = timm.optim.create_optimizer_v2(
-            module, opt=hyper.optimizer.lower(), lr=hyper.learning_rate, weight_decay=hyper.weight_decay, momentum=hyper.momentum
+            module,
+            opt=hyper.optimizer.lower(),
+            lr=hyper.learning_rate,
+            weight_decay=hyper.weight_decay,
+            momentum=hyper.momentum,
+            param_group_fn=lambda module: _groups(module, hyper, head),
         )
     except Exception as error:
         reason = " ".join(str(error).split()) or type(error).__name__
@@ -45,3 +55,48 @@ def make_optimizer(module: nn.Module, hyper: HyperParams) -> torch.optim.Optimiz
 def set_learning_rate(optimizer: torch.optim.Optimizer, factor: float) -> None:
     for group in optimizer.param_groups:
         group["lr"] = group["initial_lr"] * factor
+
+
+def layer_depths(module: nn.Module, head: tuple[str, ...]) -> dict[str, int]:
+    """Each parameter's distance from the head, which is 0, counted in layers.
+
+    What a layer is, timm's models say themselves. Of others, every twelve tensors in the order of the parameters are
+    one, as in timm.optim.auto_group_layers.
+    """
+    names = [name for name, _ in module.named_parameters()]
+    group_matcher: Any = getattr(module, "group_matcher", None)
+    if group_matcher is not None:
+        layers: dict[str, int] = group_parameters(module, group_matcher(coarse=False), reverse=True)
+        last = max(layers.values())
+    else:
+        body = [name for name in names if not _inside(name, head)]
+        layers = {name: index // TENSORS_PER_LAYER for index, name in enumerate(body)}
+        last = max(layers.values(), default=-1) + 1
+    return {name: 0 if _inside(name, head) else last - layers.get(name, last) for name in names}
+
+
+def _groups(module: nn.Module, hyper: HyperParams, head: tuple[str, ...]) -> list[dict[str, Any]]:
+    """timm's groups, with and without weight decay, each divided by the rate that its parameters have."""
+    no_weight_decay: Any = getattr(module, "no_weight_decay", tuple)
+    rates = _rates(module, hyper, head)
+    found = []
+    for group in timm.optim.param_groups_weight_decay(module, weight_decay=hyper.weight_decay, no_weight_decay_list=no_weight_decay()):
+        by_rate: dict[float, list[nn.Parameter]] = {}
+        for parameter in group["params"]:
+            by_rate.setdefault(rates[id(parameter)], []).append(parameter)
+        found += [{**group, "params": parameters, "lr": rate} for rate, parameters in by_rate.items()]
+    return found
+
+
+def _rates(module: nn.Module, hyper: HyperParams, head: tuple[str, ...]) -> dict[int, float]:
+    """By a parameter's id: learning_rate * layer_decay ** depth (Clark et al. 2020); of the head, head_learning_rate."""
+    depths = layer_depths(module, head) if hyper.layer_decay < 1 else {}
+    rate_of_head = hyper.head_learning_rate or hyper.learning_rate
+    return {
+        id(parameter): rate_of_head if _inside(name, head) else hyper.learning_rate * hyper.layer_decay ** depths.get(name, 0)
+        for name, parameter in module.named_parameters()
+    }
+
+
+def _inside(name: str, modules: tuple[str, ...]) -> bool:
+    return any(name.startswith(f"{other}.") for other in modules)

@@ -7,27 +7,37 @@ from dataclasses import dataclass
 from modules.compute.process import Process
 from modules.config.schema import Config
 from modules.data.preprocessing import Preprocessing
-from modules.data.samples import Rows, Samples
+from modules.data.samples import Samples
 from modules.data.splits import Fold
+from modules.training.phases import TrainingPhase, make_phases
 
 
 @dataclass(frozen=True)
 class Plan:
     """What train_fold is given.
 
-    fold_numbers: (N,) the fold that validates each sample. folds: those that are trained, shortened in debug mode.
+    all_folds: as the samples were divided. folds: those that are trained, shortened in debug mode.
     pretrained: true, false or a file. run_id: in every checkpoint, so that those of other runs are told apart.
     """
 
     config: Config
     process: Process
     samples: Samples
-    fold_numbers: Rows
+    all_folds: tuple[Fold, ...]
     folds: tuple[Fold, ...]
     preprocessing: Preprocessing
     pretrained: bool | str
     run_id: str
 
     @property
+    def phases(self) -> tuple[TrainingPhase, ...]:
+        return make_phases(self.config.model, self.config.hyper_params)
+
+    def phase_of(self, epoch: int) -> TrainingPhase:
+        """Epochs count from 1."""
+        return next(phase for phase in self.phases if epoch <= phase.last_epoch)
+
+    @property
     def epochs(self) -> int:
-        return self.config.hyper_params.epochs
+        """Of all phases, if patience does not end them sooner."""
+        return self.phases[-1].last_epoch

@@ -16,13 +16,17 @@ Schedule = Callable[[int], float]
 
 
 def make_schedule(hyper: HyperParams, steps_per_epoch: int) -> Schedule:
-    """`factor(step)` for the steps 0, 1, ... of all epochs: what the learning rate is multiplied with."""
+    """`factor(step)` for the steps 0, 1, ... of all epochs: what the learning rate is multiplied with.
+
+    plateau is constant but for its drops, which no step tells: see `plateau`.
+    """
     total = hyper.epochs * steps_per_epoch
     warmup = round(hyper.warmup_epochs * steps_per_epoch)
     if hyper.scheduler == "onecycle":
         return lambda step: onecycle(step, total, warmup / total if warmup else ONECYCLE_RISE)
     shapes: dict[str, Schedule] = {
         "constant": lambda step: 1.0,
+        "plateau": lambda step: 1.0,
         "cosine": lambda step: cosine(step - warmup, total - warmup),
         "step": lambda step: hyper.step_factor ** (step // (hyper.step_epochs * steps_per_epoch)),
     }
@@ -41,6 +45,11 @@ def onecycle(step: int, total: int, rise: float) -> float:
     if step < peak:
         return _between(ONECYCLE_START, 1.0, step / peak)
     return _between(1.0, ONECYCLE_END, (step - peak) / max(1e-9, end - peak))
+
+
+def plateau(hyper: HyperParams, drops: int) -> float:
+    """What `drops` drops so far (Progress counts them) make of the rate, besides the schedule's factor; 1 for other schedules."""
+    return hyper.step_factor**drops if hyper.scheduler == "plateau" else 1.0
 
 
 def _between(start: float, end: float, share: float) -> float:

@@ -13,12 +13,14 @@ import torch
 from modules.compute.process import PRECISIONS
 from modules.config.schema import OPTIONS, Data, HyperParams
 from modules.config.values import Size
+from modules.data.class_weights import weigh_classes
 from modules.data.pixels import resize_image
 from modules.data.sources import TEST, TRAIN, contest_folder
 from modules.data.splits import SPLITTERS
 from modules.data.transforms import PRESETS
 from modules.models.heads import INITIALISATIONS
 from modules.models.objectives import make_objective
+from modules.models.pooling import POOLINGS
 from modules.prediction.ensemble import combine
 from modules.prediction.metrics import METRICS, find_metric
 from modules.prediction.tta import VIEWS
@@ -43,12 +45,15 @@ DICTS: list[tuple[str, str, Iterable[str], set[str]]] = [
     ("hyper_params", "metric", METRICS, {"auto"}),
     ("inference", "tta", VIEWS, set()),
     ("model", "head_init", INITIALISATIONS, {"default"}),
+    ("model", "pooling", POOLINGS, {"auto"}),
     ("settings", "precision", PRECISIONS, {"auto"}),
 ]
 # Choices that select code without such a dict; each has a test below or in the folder named.
 OTHERS = {
     ("model", "stem_init"),
     ("hyper_params", "loss"),
+    ("hyper_params", "class_weights"),
+    ("hyper_params", "sampler"),
     ("hyper_params", "scheduler"),
     ("inference", "ensemble"),
     ("data", "resize"),
@@ -84,12 +89,34 @@ def test_every_metric_of_the_schema_is_found_under_its_own_name() -> None:
 
 def test_every_loss_is_made_and_no_other() -> None:
     logits, targets = torch.tensor([[2.0, 0.0], [0.0, 1.0]]), torch.tensor([0, 1])
+    right = 1 / (1 + np.exp([-2, -1]))
+    sigmoids, shares = 1 / (1 + np.exp(-logits.numpy())), np.array([[right[0], 1 - right[0]], [1 - right[1], right[1]]])
+    expected = {
+        "cross_entropy": -np.log(right).mean(),
+        "focal": -((1 - right) ** 2 * np.log(right)).mean(),
+        "bce": -(np.log(sigmoids[[0, 1], [0, 1]]) + np.log(1 - sigmoids[[0, 1], [1, 0]])).mean() / 2,
+        "f1": 1 - (2 * right / (1 + shares.sum(axis=0))).mean(),
+    }
+    expected["auto"] = expected["cross_entropy"]
     for name in choices("hyper_params", "loss"):
-        objective = make_objective(name, 0.0)
-        assert objective.loss(logits, targets).item() == pytest.approx((np.log1p(np.exp(-2)) + np.log1p(np.exp(-1))) / 2, abs=1e-6)
+        objective = make_objective(name)
+        assert objective.loss(logits, targets).item() == pytest.approx(expected.pop(name), abs=1e-6), name
         assert objective.activation(logits).sum(dim=1).tolist() == pytest.approx([1, 1])
+    assert expected == {}
     with pytest.raises(KeyError, match="no_such_loss"):
-        make_objective("no_such_loss", 0.0)
+        make_objective("no_such_loss")
+
+
+def test_every_word_for_class_weights_is_one_of_its_own() -> None:
+    targets = np.array([0, 0, 0, 1])
+    found = {word: weigh_classes(word, ("cat", "dog"), targets) for word in choices("hyper_params", "class_weights")}
+    assert found.pop("none") is None
+    assert {word: weights.tolist() for word, weights in found.items() if weights is not None} == {"balanced": pytest.approx([2 / 3, 2])}
+
+
+def test_every_sampler_is_one_of_its_own() -> None:
+    """`parts.train_batches` gives a BatchSampler the classes for balanced; a third sampler wants a third case there."""
+    assert choices("hyper_params", "sampler") == {"shuffle", "balanced"}
 
 
 def test_every_schedule_is_made_and_no_other() -> None:

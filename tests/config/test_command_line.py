@@ -89,9 +89,29 @@ def test_a_flag_of_training_alone_is_unknown_to_inference(argument: str, capsys:
 def test_help_names_every_flag_and_needs_no_config(name: str, flag: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(never, flag, name=name) == 0
     out, err = capsys.readouterr()
-    assert err == "" and out.startswith(f"usage: python {name}.py [CONFIG.ini ...] [section.option=value ...]")
+    what = " data | model | export | bundle" if name == "look" else ""
+    assert err == "" and out.startswith(f"usage: python {name}.py{what} [CONFIG.ini ...] [section.option=value ...]")
     for known, text in FLAGS[name].items():
         assert f"  {known:<15} {text}\n" in out
+
+
+@pytest.mark.usefixtures("ini")
+def test_look_takes_what_is_looked_at_first_and_a_run_where_one_is_taken_away() -> None:
+    command = read_command("look", ["bundle", "runs/a", "settings.seed=9", "config.ini"])
+    assert command is not None
+    assert (command.look, command.run, command.config_files, command.config.settings.seed) == ("bundle", "runs/a", ("config.ini",), 9)
+    command = read_command("look", ["data", "--quiet"])
+    assert command is not None and (command.look, command.run, command.quiet) == ("data", None, True)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "found"),
+    [([], "nothing"), (["modle"], "'modle' (did you mean model?)"), (["config.ini", "data"], "'config.ini'")],
+)
+def test_look_says_what_there_is_to_look_at(arguments: list[str], found: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        read_command("look", arguments)
+    assert str(caught.value) == f"look.py: expected one of data, model, export, bundle, got {found}"
 
 
 @pytest.mark.usefixtures("ini")

@@ -13,7 +13,7 @@ from modules.config.errors import ConfigError
 from modules.config.printer import to_ini
 from modules.config.reader import read_config
 from modules.config.schema import OPTIONS, Config
-from modules.config.values import Size
+from modules.config.values import ClassWeights, Size
 
 NOTES = """\
 [settings]
@@ -283,6 +283,41 @@ def test_a_size_is_one_number_or_height_and_width() -> None:
             )
 
 
+@pytest.mark.parametrize(
+    ("text", "weights"),
+    [
+        ("cat: 2, dog: 0.5", ClassWeights(("cat", "dog"), (2.0, 0.5))),
+        ("2, 0.5, 1,", ClassWeights((), (2.0, 0.5, 1.0))),
+        ("a: b : 1e-3", ClassWeights(("a: b",), (0.001,))),
+        ("0: 1, 1: 2", ClassWeights(("0", "1"), (1.0, 2.0))),
+        ("Balanced", "balanced"),
+    ],
+)
+def test_class_weights_are_a_word_or_numbers_with_or_without_names(text: str, weights: object) -> None:
+    assert read(f"[hyper_params]\nclass_weights = {text}\n").hyper_params.class_weights == weights
+
+
+@pytest.mark.parametrize(
+    "text", ["cat: 2, dog", "cat: 0", "cat: 2, cat: 1", "cat: -1", "cat: nan", "1, 0", ": 2", "cat: 2,, dog: 1", "cat", ""]
+)
+def test_class_weights_are_positive_one_for_each_name(text: str) -> None:
+    expected = "expected one of none, balanced or a number > 0 a class, such as cat: 2, dog: 1"
+    assert mistakes("", f"hyper_params.class_weights={text}") == (f"override hyper_params.class_weights: {expected}, got {text!r}",)
+
+
+def test_a_misspelt_word_for_class_weights_is_told_the_right_one() -> None:
+    (line,) = mistakes("[hyper_params]\nclass_weights = balancd\n")
+    assert line.startswith("config.ini:2 [hyper_params] class_weights: expected ")
+    assert line.endswith("got 'balancd' (did you mean balanced?)")
+
+
+@pytest.mark.parametrize("option", ["mixup", "cutmix"])
+def test_images_of_batches_of_one_cannot_be_mixed(option: str) -> None:
+    assert mistakes(f"[augmentation]\n{option} = 0.2\n[hyper_params]\nbatch_size = 1\n") == (
+        f"config.ini:2 [augmentation] {option}: images of one batch are blended, and batch_size is 1; use 2 or more",
+    )
+
+
 @pytest.mark.parametrize(("old", "new"), [("epoch", "epochs"), ("lr_rate", "learning_rate"), ("lr", "learning_rate")])
 def test_old_spellings_are_understood(old: str, new: str) -> None:
     config = read(f"[hyper_params]\n{old} = 7\n")
@@ -360,6 +395,37 @@ def test_options_that_contradict_each_other_are_told_where_they_stand() -> None:
         "config.ini:5 [data] mean: expected 3 numbers, as data.channels says, got 2",
         "config.ini:6 [data] label_columns: expected one column for task = multiclass, got 2",
     )
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (
+            "[data]\nsource = torchvision\n",
+            "default [data] dataset: source = torchvision needs the name of a data set, such as FashionMNIST",
+        ),
+        ("[data]\ndataset = MNIST\n", "config.ini:2 [data] dataset: only source = torchvision has one, and source is digits"),
+        (
+            "[data]\nsource = torchvision\ndataset = MNIST\nextra_csv = more.csv\n",
+            "config.ini:4 [data] extra_csv: the images of source = torchvision are no files; use csv or folder",
+        ),
+        ("[data]\nextra_images = more\n", "config.ini:2 [data] extra_images: nothing is read from there without extra_csv"),
+        ("[split]\nmethod = predefined\n", "default [split] fold_column: method = predefined needs the column of train_csv with the folds"),
+        ("[split]\nfold_column = fold\n", "config.ini:2 [split] fold_column: only method = predefined reads it, and method is auto"),
+        ("[split]\nmethod = none\nrepeats = 2\n", "config.ini:3 [split] repeats: method = none can be done in one way only; use 1"),
+        ("[split]\nepochs_from = latest\n", "config.ini:2 [split] epochs_from: only method = none reads it, and method is auto"),
+        (
+            "[split]\nmethod = none\n[hyper_params]\nscheduler = plateau\n",
+            "config.ini:4 [hyper_params] scheduler: plateau follows the validation's score, and method = none has no validation",
+        ),
+        (
+            "[data]\nimage_size = 32, 48\n[inference]\ntta = d4\n",
+            "config.ini:4 [inference] tta: d4 turns images by a quarter, and image_size is 32, 48; use a square one, or hvflip",
+        ),
+    ],
+)
+def test_an_option_that_another_one_leaves_without_a_meaning_is_refused(text: str, told: str) -> None:
+    assert mistakes(text) == (told,)
 
 
 def test_a_value_that_cannot_be_read_is_not_compared_as_if_it_were_the_default() -> None:

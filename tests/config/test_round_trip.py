@@ -11,7 +11,7 @@ from modules.config.pipeline import Pipeline
 from modules.config.printer import to_ini, to_markdown
 from modules.config.reader import read_config
 from modules.config.schema import OPTIONS, SECTIONS, Config, Option
-from modules.config.values import Bounds, Size, format_value, parse_value
+from modules.config.values import Bounds, ClassWeights, Size, format_value, parse_value
 
 ALL = [option for options in OPTIONS.values() for option in options.values()]
 SOME_TEXT = (
@@ -29,8 +29,25 @@ SOME_TEXT = (
     "a, b",
 )
 SOME_CALLS = ("HorizontalFlip(p=0.5)", "HorizontalFlip()\nOneOf([Blur(p=1.0), A(x=(1,), y='z', w=None)], p=0.25)\nFlip(-1, -1e-07, [[1]])")
-# A second option that must fit, or a list as long as another option says.
-TEXTS = {"mean": ("auto", "0.1, 0.2, 0.3", "0.5"), "std": ("auto", "0.1, 0.25, 1.0", "0.5"), "label_columns": SOME_TEXT[:5]}
+# A list as long as another option says, or numbers.
+TEXTS = {
+    "class_weights": ("none", "balanced", "cat: 2, dog: 0.5", "1, 2.5, 1e-07", "a:b: 3"),
+    "train_folds": ("all", "0", "3, 1"),
+    "mean": ("auto", "0.1, 0.2, 0.3", "0.5"),
+    "std": ("auto", "0.1, 0.25, 1.0", "0.5"),
+    "label_columns": SOME_TEXT[:5],
+}
+# What else must be set for an option, or one of its values, to make sense.
+NEEDS: dict[tuple[str, str | None], list[str]] = {
+    # An epoch count of 1 forbids no warm-up and a warm-up of many epochs wants more of them.
+    ("warmup_epochs", None): ["hyper_params.epochs=1000000", "settings.debug=true"],
+    ("source", "torchvision"): ["data.dataset=MNIST"],
+    ("dataset", None): ["data.source=torchvision"],
+    ("extra_images", None): ["data.extra_csv=extra.csv"],
+    ("method", "predefined"): ["split.fold_column=fold"],
+    ("fold_column", None): ["split.method=predefined"],
+    ("epochs_from", None): ["split.method=none"],
+}
 
 
 def members_of(kind: Any) -> tuple[Any, ...]:
@@ -53,6 +70,8 @@ def texts_of(option: Option) -> list[str]:
             found += ["48", "48, 96", "96, 48"]
         elif kind is Pipeline:
             found += SOME_CALLS
+        elif kind is ClassWeights:
+            found += ["cat: 2, dog: 0.5", "한글: 1e-07, a: b: 3, 'q': 2.5", "2, 1, 0.25", "7"]
         elif kind is str:
             found += [text for text in SOME_TEXT if "," not in text]
         elif get_origin(kind) is tuple:
@@ -90,18 +109,31 @@ def test_every_option_round_trips(option: Option) -> None:
     values = set()
     for text in texts_of(option):
         override = f"{option.section}.{option.name}={text}"
-        # An epoch count of 1 forbids no warm-up and a warm-up of many epochs wants more of them.
-        more = ["hyper_params.epochs=1000000", "settings.debug=true"] if option.name == "warmup_epochs" else []
+        more = NEEDS.get((option.name, text), NEEDS.get((option.name, None), []) if text else [])
         config, _ = read_config([], [override, *more])
         value = getattr(getattr(config, option.section), option.name)
         assert read_back(config, help=True) == config, text
         assert read_back(config, help=False) == config, text
         values.add(repr(value))
-    assert len(values) > 1 or option.name in ("task", "ensemble"), "texts that all mean the same test nothing"
+    assert len(values) > 1 or option.name == "task", "texts that all mean the same test nothing"
 
 
 def test_all_options_changed_at_once_round_trip() -> None:
-    overrides = [f"{o.section}.{o.name}={texts_of(o)[-1]}" for o in ALL if o.name not in ("warmup_epochs", "mean", "std", "train", "valid")]
+    apart = {
+        "warmup_epochs",
+        "mean",
+        "std",
+        "train",
+        "valid",
+        "source",
+        "dataset",
+        "method",
+        "fold_column",
+        "epochs_from",
+        "tta",
+        "repeats",
+    }
+    overrides = [f"{o.section}.{o.name}={texts_of(o)[-1]}" for o in ALL if o.name not in apart]
     config, _ = read_config([], overrides)
     assert read_back(config, help=True) == config != Config()
 
@@ -113,6 +145,8 @@ def test_all_options_changed_at_once_round_trip() -> None:
         (("a",), tuple[str, ...]),
         ((0.1, 1e-7, 0.3), tuple[float, ...]),
         ((1e16, 0.1 + 0.2), tuple[float, ...]),
+        (ClassWeights(("cat", "a: b"), (2.0, 0.1 + 0.2)), ClassWeights),
+        (ClassWeights((), (2.0, 1e-7)), Literal["none"] | ClassWeights),
         (Size(32, 64), Size),
         (Size(64, 32), Size),
         (Size(64, 64), Size),

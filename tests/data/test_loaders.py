@@ -171,6 +171,74 @@ def test_every_row_is_left_out_in_some_epoch_and_not_always_the_same(samples: Sa
     assert len(left_out) > 5
 
 
+UNEVEN = np.array([0] * 40 + [1] * 7 + [2] * 3)
+
+
+@pytest.mark.parametrize("epoch", range(4))
+def test_a_balanced_epoch_has_as_many_of_each_class_and_repeats_rare_rows_evenly(epoch: int) -> None:
+    sampler = BatchSampler(np.arange(100, 150), 8, (42, 0), UNEVEN)
+    sampler.set_epoch(epoch)
+    batches = list(sampler)
+    drawn = np.array([draw.row for batch in batches for draw in batch]) - 100
+    assert len(drawn) == 50 and len(batches) == len(sampler) == 7
+    assert sorted(np.bincount(UNEVEN[drawn])) == [16, 17, 17]
+    counts = np.bincount(drawn, minlength=50)
+    for number in range(3):
+        own = counts[number == UNEVEN]
+        assert own.max() - own.min() <= 1, "each of a class's rows k or k + 1 times"
+    assert counts[UNEVEN == 0].max() == 1, "the common class comes without repetition"
+    assert [draw.position for batch in batches for draw in batch] == list(range(50))
+    firsts = [set(UNEVEN[drawn[start : start + 10]]) for start in range(0, 50, 10)]
+    assert all(len(found) > 1 for found in firsts), "classes are mixed along the epoch"
+
+
+def test_over_epochs_every_row_of_the_common_class_comes_and_the_odd_draw_is_not_always_of_one_class() -> None:
+    sampler = BatchSampler(np.arange(50), 8, (42, 0), UNEVEN)
+    seen: set[int] = set()
+    fewer = set()
+    for epoch in range(30):
+        sampler.set_epoch(epoch)
+        drawn = [draw.row for batch in sampler for draw in batch]
+        seen |= set(drawn)
+        fewer.add(int(np.bincount(UNEVEN[drawn]).argmin()))
+    assert seen == set(range(50)) and fewer == {0, 1, 2}
+
+
+def test_the_balanced_order_is_a_function_of_seed_fold_and_epoch() -> None:
+    def order(seed: int, fold: int, epoch: int) -> tuple[int, ...]:
+        sampler = BatchSampler(np.arange(50), 8, (seed, fold), UNEVEN)
+        sampler.set_epoch(epoch)
+        return tuple(draw.row for batch in sampler for draw in batch)
+
+    draws = [(42, 0, 0), (42, 0, 1), (42, 1, 0), (43, 0, 0)]
+    assert [order(*draw) for draw in draws] == [order(*draw) for draw in draws]
+    assert len({order(*draw) for draw in draws}) == 4
+
+
+@pytest.mark.parametrize(("count", "left"), [(9, 8), (8, 8), (1, 1)])
+def test_a_balanced_epoch_has_no_last_batch_of_one_image_either(count: int, left: int) -> None:
+    batches = list(BatchSampler(np.arange(count), 4, (42, 0), np.arange(count) % 2))
+    assert sum(len(batch) for batch in batches) == left
+
+
+def test_the_copies_of_a_row_in_a_balanced_epoch_are_augmented_differently(samples: Samples) -> None:
+    rows, classes = np.arange(7), np.array([0] * 6 + [1])
+    dataset = ImageBatches(samples, PREPROCESSING, pipeline(), (42, 0))
+    batches = list(Loader(dataset, BatchSampler(rows, 4, (42, 0), classes), 0, pin_memory=False).epoch(1))
+    copies = [image.numpy().tobytes() for batch in batches for image, row in zip(batch.images, batch.rows, strict=True) if row == 6]
+    assert len(copies) in (3, 4) and len(set(copies)) == len(copies)
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_batches_draw_nothing_from_torchs_generator(samples: Samples, workers: int) -> None:
+    """Dropout and mixing draw from it, and are to draw the same from any number of workers and in a resumed run."""
+    state = torch.get_rng_state()
+    source = loader(samples, workers)
+    for epoch in (0, 1):
+        list(source.epoch(epoch))
+    assert torch.equal(torch.get_rng_state(), state)
+
+
 @pytest.mark.parametrize("workers", [0, 1])
 def test_a_bad_image_is_the_plain_one_line_error_out_of_a_worker_too(samples: Samples, workers: int, tmp_path: Path) -> None:
     (tmp_path / "bad.png").write_bytes(b"no image")

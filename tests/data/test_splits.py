@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from sklearn.model_selection import GroupKFold, KFold, StratifiedGroupKFold, StratifiedKFold
+from sklearn.model_selection import GroupKFold, KFold, PredefinedSplit, StratifiedGroupKFold, StratifiedKFold, train_test_split
 
 from modules.config.errors import DataError, OptionError
 from modules.config.schema import Split
 from modules.data.images import ImageFiles
 from modules.data.samples import Samples
-from modules.data.splits import SPLITTERS, Fold, check_folds, fold_numbers, folds_from_numbers, make_folds, resolve_method
+from modules.data.splits import (
+    SPLITTERS,
+    Fold,
+    check_folds,
+    choose_folds,
+    divided,
+    folds_of_validations,
+    make_folds,
+    read_numbers,
+    resolve_method,
+    validations,
+)
 
 METHODS = sorted(SPLITTERS)
 
@@ -60,10 +72,11 @@ def test_a_person_is_never_in_two_folds(method: str) -> None:
 @pytest.mark.parametrize("method", METHODS)
 def test_the_same_seed_gives_the_same_folds_and_another_seed_others(method: str) -> None:
     samples, count = random_samples(3)
-    numbers = {seed: fold_numbers(samples, make_folds(samples, Split(method=method, folds=count), seed)).tolist() for seed in range(4)}  # type: ignore[arg-type]
+    split = Split(method=method, folds=count)  # type: ignore[arg-type]
+    numbers = {seed: validations(samples, make_folds(samples, split, seed))[1].tolist() for seed in range(4)}
     assert len({tuple(found) for found in numbers.values()}) == 4
     for seed, found in numbers.items():
-        assert fold_numbers(samples, make_folds(samples, Split(method=method, folds=count), seed)).tolist() == found  # type: ignore[arg-type]
+        assert validations(samples, make_folds(samples, split, seed))[1].tolist() == found
 
 
 @pytest.mark.parametrize(
@@ -157,14 +170,145 @@ def test_a_leak_that_a_splitter_made_is_found() -> None:
         check_folds(samples, [folds[0], folds[0]], "kfold")
 
 
-def test_fold_numbers_and_the_folds_from_them_are_inverse() -> None:
+@pytest.mark.parametrize(
+    "split", [Split(method="kfold", folds=3), Split(method="stratified", folds=3, repeats=3), Split(method="holdout"), Split(method="none")]
+)
+def test_folds_read_back_from_their_table_are_the_same(split: Split) -> None:
     for seed in range(5):
-        samples, count = random_samples(seed)
-        folds = make_folds(samples, Split(method="kfold", folds=count), seed)
-        numbers = fold_numbers(samples, folds)
-        again = folds_from_numbers(numbers)
+        samples, _ = random_samples(seed)
+        samples = replace(samples, groups=None)
+        folds = make_folds(samples, split, seed)
+        again = folds_of_validations(samples, *validations(samples, folds))
         assert [fold.number for fold in again] == [fold.number for fold in folds]
         for one, other in zip(folds, again, strict=True):
             assert np.array_equal(one.train_rows, other.train_rows) and np.array_equal(one.valid_rows, other.valid_rows)
-            assert set(numbers[one.valid_rows].tolist()) == {one.number} and one.number not in numbers[one.train_rows]
-        assert np.array_equal(fold_numbers(samples, again), numbers)
+
+
+def test_the_table_of_folds_has_every_row_and_minus_one_for_those_that_none_validates() -> None:
+    folds = [
+        Fold(0, np.array([1, 2, 3]), np.array([0])),
+        Fold(1, np.array([0, 2, 3]), np.array([1])),
+        Fold(2, np.array([1, 2, 3]), np.array([0])),
+    ]
+    rows, numbers = validations(samples_of([0, 1, 0, 1]), folds)
+    assert list(zip(rows.tolist(), numbers.tolist(), strict=True)) == [(0, 0), (0, 2), (1, 1), (2, -1), (3, -1)]
+
+
+def test_each_repeat_validates_every_row_once_and_divides_otherwise() -> None:
+    samples, count = random_samples(2)
+    folds = make_folds(samples, Split(method="stratified_group", folds=count, repeats=3), 7)
+    assert [fold.number for fold in folds] == list(range(3 * count))
+    seen = set()
+    for repeat in range(3):
+        part = folds[repeat * count : (repeat + 1) * count]
+        assert sorted(np.concatenate([fold.valid_rows for fold in part]).tolist()) == list(range(len(samples)))
+        seen.add(tuple(tuple(fold.valid_rows.tolist()) for fold in part))
+    assert len(seen) == 3
+    once = make_folds(samples, Split(method="stratified_group", folds=count), 7)
+    assert all(np.array_equal(one.valid_rows, other.valid_rows) for one, other in zip(once, folds, strict=False))
+
+
+@pytest.mark.parametrize("share", [0.1, 0.25, 0.5])
+def test_holdout_is_one_fold_of_that_share_with_the_classes_of_scikit_learn(share: float) -> None:
+    targets = np.random.default_rng(0).permutation(np.repeat([0, 1, 2], [500, 90, 10]))
+    (fold,) = make_folds(samples_of(targets), Split(method="holdout", holdout=share), 3)
+    train, valid = train_test_split(np.arange(600), test_size=share, random_state=3, stratify=targets)
+    assert np.array_equal(fold.valid_rows, np.sort(valid)) and np.array_equal(fold.train_rows, np.sort(train))
+
+
+def test_repeated_holdout_holds_out_others_each_time() -> None:
+    folds = make_folds(samples_of([0, 1] * 50), Split(method="holdout", repeats=3), 0)
+    assert [len(fold.valid_rows) for fold in folds] == [20, 20, 20]
+    assert len({tuple(fold.valid_rows.tolist()) for fold in folds}) == 3
+
+
+@pytest.mark.parametrize("share", [0.1, 0.2, 0.3, 0.5])
+def test_a_person_is_never_on_both_sides_of_a_holdout(share: float) -> None:
+    for seed in range(10):
+        samples, _ = random_samples(seed)
+        assert samples.groups is not None
+        (fold,) = make_folds(samples, Split(method="holdout", holdout=share), seed)
+        assert not set(samples.groups[fold.train_rows]) & set(samples.groups[fold.valid_rows])
+        assert abs(len(fold.valid_rows) / len(samples) - share) < 0.06
+        assert len(fold.train_rows) + len(fold.valid_rows) == len(samples)
+
+
+@pytest.mark.parametrize(
+    ("targets", "share", "option", "message"),
+    [
+        ([0, 0, 0, 1], 0.5, "method", "holdout needs two samples of every class; there is one of class1"),
+        ([0, 0, 1, 1, 2, 2], 0.2, "holdout", "0.2 of 6 samples leaves fewer than one of each of 3 classes on a side"),
+    ],
+)
+def test_a_holdout_that_cannot_hold_every_class_is_refused(targets: list[int], share: float, option: str, message: str) -> None:
+    with pytest.raises(OptionError) as caught:
+        make_folds(samples_of(targets), Split(method="holdout", holdout=share), 0)
+    assert caught.value.args == ("split", option, message)
+
+
+def test_none_trains_on_everything_and_validates_nothing() -> None:
+    (fold,) = make_folds(samples_of([0, 1, 1]), Split(method="none"), 0)
+    assert (fold.number, fold.train_rows.tolist(), fold.valid_rows.tolist()) == (0, [0, 1, 2], [])
+
+
+def test_predefined_folds_are_those_of_scikit_learn() -> None:
+    cells = np.random.default_rng(0).integers(-1, 4, 40)
+    folds = make_folds(samples_of([0, 1] * 20), Split(method="predefined", fold_column="f"), 0, cells.astype(str))
+    expected = list(PredefinedSplit(cells).split())
+    assert [fold.number for fold in folds] == [0, 1, 2, 3]
+    for fold, (train, valid) in zip(folds, expected, strict=True):
+        assert np.array_equal(fold.train_rows, train) and np.array_equal(fold.valid_rows, valid)
+
+
+def test_predefined_numbers_stay_and_words_are_numbered_in_their_order() -> None:
+    assert {number: rows.tolist() for number, rows in read_numbers(["7", "3", "-1", "7"]).items()} == {3: [1], 7: [0, 3]}
+    assert {number: rows.tolist() for number, rows in read_numbers(["b", "a", "-1", "b"]).items()} == {0: [1], 1: [0, 3]}
+
+
+@pytest.mark.parametrize(
+    ("cells", "message"),
+    [
+        (["0", "", "1", " "], "2 cells are blank; -1 stands for never validated"),
+        (["-1", "-1"], "every cell is -1: nothing would be validated; split.method = none trains on everything"),
+    ],
+)
+def test_predefined_cells_that_say_nothing_are_refused(cells: list[str], message: str) -> None:
+    with pytest.raises(OptionError) as caught:
+        read_numbers(cells)
+    assert caught.value.args == ("split", "fold_column", message)
+
+
+def test_train_folds_are_chosen_by_number_and_unknown_ones_refused() -> None:
+    folds = make_folds(samples_of([0, 1] * 10), Split(folds=4), 0)
+    assert [fold.number for fold in choose_folds(folds, "all")] == [0, 1, 2, 3]
+    assert [fold.number for fold in choose_folds(folds, (2, 0, 2))] == [0, 2]
+    with pytest.raises(OptionError) as caught:
+        choose_folds(folds, (1, 4, 9))
+    assert caught.value.args == ("split", "train_folds", "there is no fold 4, 9; there are 0, 1, 2, 3")
+
+
+@pytest.mark.parametrize("method", ["kfold", "stratified", "holdout", "none"])
+def test_extra_samples_train_in_every_fold_and_are_never_validated(method: str) -> None:
+    samples = replace(samples_of([0, 1] * 20), extra=np.arange(40) % 4 == 0)
+    assert samples.extra is not None
+    for fold in make_folds(samples, Split(method=method, folds=3), 0):  # type: ignore[arg-type]
+        assert set(np.flatnonzero(samples.extra)) <= set(fold.train_rows)
+        assert not set(np.flatnonzero(samples.extra)) & set(fold.valid_rows)
+
+
+def test_an_extra_sample_of_a_person_does_not_train_where_that_person_is_validated() -> None:
+    groups = [f"p{row % 10}" for row in range(60)]
+    samples = replace(samples_of([0, 1] * 30, groups), extra=np.arange(60) >= 40)
+    assert samples.groups is not None and samples.extra is not None
+    trained = 0
+    for fold in make_folds(samples, Split(method="group", folds=5), 0):
+        assert not set(samples.groups[fold.train_rows]) & set(samples.groups[fold.valid_rows])
+        trained += int(samples.extra[fold.train_rows].sum())
+    assert trained == 4 * 20
+
+
+def test_what_a_fold_trains_on_and_validates_at_once_is_found() -> None:
+    folds = [Fold(0, np.array([1, 2, 3]), np.array([0])), Fold(1, np.array([0, 1]), np.array([2, 3]))]
+    assert divided(np.array(["a", "b", "a", "c"]), folds) == ["a"]
+    assert divided(np.array(["a", "b", "c", "c"]), folds) == []
+    assert divided(np.array(["a", "b", "c", "d"]), folds) == []

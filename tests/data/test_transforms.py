@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import os
 import re
+import subprocess
+import sys
 from collections import Counter
 from itertools import product
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,6 +21,7 @@ from modules.config.values import Size
 from modules.data.pixels import Pixels
 from modules.data.transforms import PRESETS, apply, build_pipeline, check_pipeline, make_train_pipeline
 
+ROOT = Path(__file__).parents[2]
 SIZE = Size(24, 40)
 CORNERS = np.array([[10, 60], [120, 250]], dtype=np.uint8)[..., np.newaxis]
 
@@ -220,8 +224,13 @@ def test_draws_of_neighbouring_positions_and_epochs_are_independent() -> None:
     assert abs(np.mean(flips[1:] == flips[:-1]) - 0.5) < 0.06
 
 
-def test_albumentations_never_asks_the_network_for_its_version() -> None:
-    assert os.environ["NO_ALBUMENTATIONS_UPDATE"] == "1"
+@pytest.mark.parametrize("module", ["modules.data.loaders", "modules.data.transforms"])
+def test_albumentations_never_asks_the_network_for_its_version(module: str) -> None:
+    """Whichever file of the room is imported first: the environment is set before albumentations looks at it."""
+    script = f"import urllib.request as r; r.OpenerDirector.open = lambda *a, **k: print('asked'); import {module}"
+    environment = {name: value for name, value in os.environ.items() if name != "NO_ALBUMENTATIONS_UPDATE"}
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=ROOT, env=environment, check=True)
+    assert "asked" not in done.stdout and done.stderr == ""
 
 
 def test_a_failing_transform_is_told_without_line_breaks() -> None:

@@ -82,7 +82,7 @@ def by_hand(module: nn.Module, optimizer: torch.optim.Optimizer, given: list[Bat
         for group in optimizer.param_groups:
             group["lr"] = rate
         images = (batch.images.permute(0, 3, 1, 2).contiguous().float() / 255 - mean) / std
-        loss = functional.cross_entropy(module(images), batch.targets, label_smoothing=smoothing)
+        loss = functional.cross_entropy(module(images), batch.targets, label_smoothing=smoothing, reduction="none").mean()
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

@@ -353,9 +353,9 @@ def test_a_checkpoint_that_nothing_can_go_on_from_is_refused_in_one_line(contest
     assert len(caught.value.lines) == 1
 
 
-def broken_objective(loss: str, smoothing: float, at: int, calls: list[int]) -> Objective:
+def broken_objective(*settings: Any, at: int, calls: list[int]) -> Objective:
     """The real one, but for the training loss of step `at`."""
-    real = make_objective(loss, smoothing)
+    real = make_objective(*settings)
 
     def compute(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         value = real.loss(logits, targets)

@@ -8,10 +8,11 @@ from pathlib import Path
 from modules.config.schema import Data
 from modules.data.samples import Samples
 from modules.data.sources import csv, digits, folder, torchvision
+from modules.data.sources.csv import declared_folds
 from modules.data.sources.extra import add_extra
 from modules.data.sources.torchvision import statistics
 
-__all__ = ["contest_folder", "id_column", "load_test", "load_train", "statistics", "template_path"]
+__all__ = ["contest_folder", "declared_folds", "id_column", "load_test", "load_train", "statistics", "template_path"]
 
 TRAIN: dict[str, Callable[[Data, Path], Samples]] = {
     "digits": csv.load_train,

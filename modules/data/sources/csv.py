@@ -43,6 +43,15 @@ def load_test(data: Data, folder: Path, classes: tuple[str, ...]) -> Samples:
     return Samples(ids=np.array(ids), images=ImageFiles(root, named_by_id(data, names, root)), classes=classes)
 
 
+def declared_folds(data: Data, folder: Path, name: str, samples: Samples) -> Text:
+    """(N,) the cells of fold_column `name`; those of extra samples are blank."""
+    path = folder / data.train_csv
+    table = read_table(path, "data", "train_csv")
+    ids = column_of_ids(table, id_column(data, folder), path)
+    cell_of = dict(zip(ids, column(table, name, path, "fold_column", section="split"), strict=True))
+    return np.array([cell_of.get(str(sample), "") for sample in samples.ids])
+
+
 def id_column(data: Data, folder: Path) -> str:
     """The column of ids: as configured, or the first one of the template."""
     if data.id_column:
