@@ -15,7 +15,7 @@ from modules.config.schema import OPTIONS, Data, HyperParams
 from modules.config.values import Size
 from modules.data.class_weights import weigh_classes
 from modules.data.pixels import resize_image
-from modules.data.sources import contest_folder
+from modules.data.sources import TEST, TRAIN, contest_folder
 from modules.data.splits import SPLITTERS
 from modules.data.transforms import PRESETS
 from modules.models.heads import INITIALISATIONS
@@ -40,6 +40,7 @@ def literals(kind: Any) -> list[Any]:
 # (section, option, the names in the dict beside the functions, choices that are resolved before the dict is asked)
 DICTS: list[tuple[str, str, Iterable[str], set[str]]] = [
     ("augmentation", "preset", PRESETS, set()),
+    ("data", "source", TRAIN, set()),
     ("split", "method", SPLITTERS, {"auto"}),
     ("hyper_params", "metric", METRICS, {"auto"}),
     ("inference", "tta", VIEWS, set()),
@@ -57,7 +58,6 @@ OTHERS = {
     ("hyper_params", "scheduler"),
     ("inference", "weights"),
     ("data", "resize"),
-    ("data", "source"),
     ("data", "task"),
     ("data", "channels"),
     ("data", "bad_images"),
@@ -134,6 +134,10 @@ def test_every_resize_is_one_of_its_own() -> None:
     pixels = np.arange(12 * 30, dtype=np.int64).reshape(12, 30, 1).astype(np.uint8)
     results = {name: resize_image(pixels, Size(16, 16), name).tobytes() for name in choices("data", "resize")}
     assert len(set(results.values())) == len(results) == 3
+
+
+def test_every_source_has_a_training_and_a_test_part() -> None:
+    assert set(TRAIN) == set(TEST)
 
 
 def test_every_source_but_the_practice_contest_leaves_the_data_path_as_it_is() -> None:
