@@ -68,7 +68,9 @@ class Data:
     train_images: str = option("train", "folder of the training images")
     test_csv: str | None = option(None, "the table of test ids; blank: the ids of sample_submission")
     test_images: str = option("test", "folder of the test images")
-    sample_submission: str = option("sample_submission.csv", "the contest's template: its header, ids and order are kept")
+    sample_submission: str = option(
+        "sample_submission.csv", "the contest's template: its header, ids and order are kept; folder: without one, id and label"
+    )
     id_column: str | None = option(None, "blank: the first column of sample_submission")
     image_column: str | None = option(None, "the column with the image's path in its folder; blank: the id")
     label_columns: tuple[str, ...] = option(("label",), "the column with the class, a number or a name")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -121,7 +120,6 @@ def _size(path: Path) -> int:
 
 def _digest(path: Path) -> bytes | None:
     try:
-        with open(path, "rb") as file:
-            return hashlib.file_digest(file, lambda: blake2b(digest_size=16)).digest()
+        return blake2b(path.read_bytes(), digest_size=16).digest()
     except OSError:
         return None

@@ -8,7 +8,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import timm
+import torch
 
+from modules.config.reader import read_config
+from modules.jobs.preparation import prepare
 from modules.runs.checkpoint import load_checkpoint
 from tests import sets
 from tests.making import CLASSES, fast, make_contest
@@ -76,6 +80,24 @@ def test_a_set_of_torchvision_is_normalised_by_its_own_statistics_and_resumed(tm
     preprocessing = load_checkpoint(Path("runs/f/fold0/best.pt"))["preprocessing"]
     assert (preprocessing["mean"], preprocessing["std"]) == ([0.2860], [0.3530])
     assert run_train(*named, "--resume", "f", "hyper_params.epochs=3", "--quiet") == 0
+
+
+def test_auto_mean_and_std_are_the_pretrained_models_then_the_sets_then_a_half(tmp_path: Path) -> None:
+    sets.make_mnist(tmp_path / "data", train=24, test=4)
+    torch.save(timm.create_model("test_resnet").state_dict(), "weights.pth")
+    own = timm.get_pretrained_cfg("test_resnet")
+    fashion = ["data.source=torchvision", "data.dataset=FashionMNIST"]
+
+    def normalised_by(*overrides: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        config, _ = read_config([], fast(tmp_path / "data", *overrides))
+        preprocessing = prepare(config).preprocessing
+        return preprocessing.mean, preprocessing.std
+
+    assert normalised_by(*fashion, "model.pretrained=weights.pth") == (tuple(own.mean), tuple(own.std))
+    assert normalised_by(*fashion) == (pytest.approx((0.286,) * 3), pytest.approx((0.353,) * 3))
+    assert normalised_by(*fashion, "data.std=.1, .2, .3") == (pytest.approx((0.286,) * 3), (0.1, 0.2, 0.3))
+    contest = make_contest(tmp_path / "data" / "contest", train=12, test=3)
+    assert normalised_by(f"settings.data_path={contest}") == ((0.5,) * 3, (0.5,) * 3)
 
 
 def test_another_data_set_than_the_runs_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
