@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -19,6 +19,7 @@ from modules.config.errors import DataError, OptionError
 from modules.data.loaders import Loader
 from modules.data.samples import Rows
 from modules.data.splits import Fold
+from modules.models.build import Network
 from modules.prediction.metrics import find_metric
 from modules.prediction.predict import Outcome
 from modules.prediction.predictions import Predictions, Probabilities, check_probabilities, load_predictions, save_predictions
@@ -76,23 +77,17 @@ def _train(
     steps = steps_per_epoch(plan, batches)
     if state is not None:
         network.module.load_state_dict(state["model"])
-    trainable = [parameter for parameter in network.module.parameters() if parameter.requires_grad]  # a library fixes some for good
-
-    def make_learner_of(phase: TrainingPhase) -> Learner:
-        for parameter in trainable:
-            parameter.requires_grad_(True)
-        return make_learner(plan, fold, network, phase, steps)
-
+    begin = _beginner(plan, fold, network, steps)
     learner: Learner | None = None
     step = 0
     while not _is_over(plan, progress, records):
         epoch, started = len(records) + 1, time.perf_counter()
         phase = plan.phase_of(epoch)
         if epoch == phase.first_epoch:
-            learner, step, progress = make_learner_of(phase), 0, progress.start_phase()
+            learner, step, progress = begin(phase), 0, progress.start_phase()
         elif learner is None:
             assert state is not None
-            learner = make_learner_of(phase)
+            learner = begin(phase)
             step = _restore(learner, state)
         hyper = phase.hyper
         sink.start_epoch(fold.number, epoch, plan.epochs, steps)
@@ -118,6 +113,18 @@ def _train(
         _commit(plan, directory, learner, step, progress, records)
         sink.end_epoch(record, plan.epochs)
     return progress, records
+
+
+def _beginner(plan: Plan, fold: Fold, network: Network, steps: int) -> Callable[[TrainingPhase], Learner]:
+    """Gives each phase its learner. What the phase before it froze trains again, but for what the library itself fixed."""
+    trainable = [parameter for parameter in network.module.parameters() if parameter.requires_grad]
+
+    def begin(phase: TrainingPhase) -> Learner:
+        for parameter in trainable:
+            parameter.requires_grad_(True)
+        return make_learner(plan, fold, network, phase, steps)
+
+    return begin
 
 
 def train_epoch_of(

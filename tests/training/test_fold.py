@@ -479,6 +479,13 @@ def test_the_moving_average_is_laid_out_in_memory_like_the_model(contest: Path) 
     assert weight.is_contiguous(memory_format=torch.channels_last) and not weight.is_contiguous()
 
 
+def test_the_moving_average_warms_up_to_its_decay(contest: Path) -> None:
+    plan = plan_for(contest, "model.ema_decay=0.99")
+    ema = parts_module.make_learner(plan, parts_module.make_network(plan, 0, False), plan.phases[0], 4).ema
+    assert ema is not None
+    assert [ema.get_decay(step) for step in (1, 2, 3, 100_000)] == pytest.approx([0, 0.370039, 0.519250, 0.99], abs=1e-6)
+
+
 @pytest.mark.parametrize("greater", [True, False])
 def test_plateau_drops_the_rate_when_the_score_stands_still_also_for_a_resumed_fold(
     contest: Path, scripted: Callable[..., None], greater: bool
