@@ -9,6 +9,7 @@ from modules.config.schema import Config
 from modules.data.preprocessing import Preprocessing
 from modules.data.samples import Rows, Samples
 from modules.data.splits import Fold
+from modules.training.warm_start import WarmStart
 
 
 @dataclass(frozen=True)
@@ -16,7 +17,7 @@ class Plan:
     """What train_fold is given.
 
     fold_numbers: (N,) the fold that validates each sample. folds: those that are trained, shortened in debug mode.
-    pretrained: true, false or a file. run_id: in every checkpoint, so that those of other runs are told apart.
+    pretrained: true, false, a file, or an earlier run. run_id: in every checkpoint, so that those of other runs are told apart.
     """
 
     config: Config
@@ -25,7 +26,7 @@ class Plan:
     fold_numbers: Rows
     folds: tuple[Fold, ...]
     preprocessing: Preprocessing
-    pretrained: bool | str
+    pretrained: bool | str | WarmStart
     run_id: str
 
     @property
