@@ -5,12 +5,44 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from modules.config.command_line import Command
+from modules.config.errors import UserError
+from modules.config.schema import Config
+from modules.data.sources import contest_folder, load_train
 from modules.jobs.bundling import bundle
 from modules.jobs.exporting import export
+from modules.jobs.preparation import resolve_pretrained
 from modules.jobs.showing import show_data
+from modules.models.build import build_network, check_name
+from modules.models.freezing import freeze
+from modules.reporting.model_table import describe_model
+
+ASSUMED_CLASSES = 10
+
+
+def look_at_model(command: Command) -> list[str]:
+    """The configured model with random weights: the table needs no others, and so no network."""
+    config = command.config
+    check_name(config.model)
+    pretrained = resolve_pretrained(config)
+    classes = _count_classes(config)
+    network = build_network(config.model, classes or ASSUMED_CLASSES, config.data.channels, config.data.image_size, pretrained=False)
+    freeze(network, config.model.freeze)
+    origin = {True: f"pretrained, from {config.model.library}'s hub", False: "random ones"}
+    weights = origin[pretrained] if isinstance(pretrained, bool) else f"of {pretrained}"
+    return describe_model(network, config, classes or ASSUMED_CLASSES, classes is None, f"{weights}; those of this table are random")
+
+
+def _count_classes(config: Config) -> int | None:
+    """None where the data cannot be read: a model may be looked at before they are there."""
+    try:
+        return len(load_train(config.data, contest_folder(config.data, config.settings.data_path)).classes)
+    except (UserError, OSError):
+        return None
+
 
 LOOKS: dict[str, Callable[[Command], list[str]]] = {
     "data": show_data,
+    "model": look_at_model,
     "export": export,
     "bundle": bundle,
 }

@@ -6,6 +6,7 @@ import sys
 import uuid
 from dataclasses import replace
 from hashlib import sha256
+from pathlib import Path
 
 import numpy as np
 
@@ -15,7 +16,7 @@ from modules.config.schema import Config
 from modules.config.values import ClassWeights
 from modules.data.class_weights import order_weights
 from modules.data.duplicates import describe_duplicates
-from modules.data.preprocessing import make_preprocessing
+from modules.data.preprocessing import Preprocessing, make_preprocessing
 from modules.data.samples import Rows, Samples
 from modules.data.sources import contest_folder, declared_folds, load_test, load_train, statistics
 from modules.data.splits import Fold, choose_folds, divided, folds_of_validations, make_folds
@@ -23,9 +24,11 @@ from modules.data.tables import column, read_table
 from modules.data.transforms import build_pipeline, check_pipeline, make_train_pipeline
 from modules.models.build import build_network, check_name, normalisation
 from modules.models.freezing import freeze
+from modules.runs.checkpoint import load_checkpoint
 from modules.runs.directory import RunDirectory, find_run, latest_run
 from modules.training.optimizer import check_optimizer
 from modules.training.plan import Plan
+from modules.training.warm_start import WarmStart, explain_no_source, find_warm_start, open_warm_start
 
 DEBUG_FOLDS = 2
 DEBUG_BATCHES = 3
@@ -41,13 +44,12 @@ def prepare(config: Config, run: RunDirectory | None = None) -> Plan:
         config = _with_epochs_of(config, config.split.epochs_from)
     if config.settings.debug:
         config = _for_debugging(config)
-    pretrained = resolve_pretrained(config)
     if run is not None:
         config = _computed_as_before(config, run)
-    (process, remarks), samples, *_ = gather(
+    (process, remarks), samples, pretrained, *_ = gather(
         lambda: start_process(config.settings, config.compute),
         lambda: _with_known_weights(config, load_train(config.data, contest_folder(config.data, config.settings.data_path))),
-        lambda: _check_network(config, pretrained if run is None else False),
+        lambda: _check_network(config, run),
         lambda: check_optimizer(config.hyper_params),
         lambda: _check_pipelines(config),
     )
@@ -56,6 +58,8 @@ def prepare(config: Config, run: RunDirectory | None = None) -> Plan:
         if config.data.bad_images == "skip":
             samples = _without_bad_images(samples)
         _, all_folds = gather(lambda: refuse_bad_images(samples), lambda: folds_of(samples, config))
+        if isinstance(pretrained, WarmStart):
+            pretrained.check_folds(samples, choose_folds(all_folds, config.split.train_folds))
         say(*describe_duplicates(samples, all_folds, _test_set(config, samples.classes)))
         run_id = uuid.uuid4().hex
     else:
@@ -64,17 +68,25 @@ def prepare(config: Config, run: RunDirectory | None = None) -> Plan:
     say(*_leaks(samples, all_folds))
     if config.settings.debug:
         folds = tuple(_shortened(fold, config.hyper_params.batch_size * DEBUG_BATCHES) for fold in folds[:DEBUG_FOLDS])
-    known = statistics(config.data) if pretrained is False else None
-    mean, std = known or normalisation(config.model, pretrained)
+    mean, std = _mean_and_std(config, pretrained, run)
     preprocessing = make_preprocessing(config.data, config.augmentation.valid, mean, std)
     return Plan(config, process, samples, all_folds, folds, preprocessing, pretrained, run_id)
 
 
-def resolve_pretrained(config: Config) -> bool | str:
-    """auto is true, but false for the practice contest, whose images are like nothing that a hub's models have seen."""
-    if config.model.pretrained == "auto":
+def resolve_pretrained(config: Config) -> bool | str | WarmStart:
+    """auto is true, but false for the practice contest, whose images are like nothing that a hub's models have seen.
+
+    Raises UserError for a text that names neither a file nor a finished run.
+    """
+    pretrained = config.model.pretrained
+    if pretrained == "auto":
         return config.data.source != "digits"
-    return config.model.pretrained
+    if isinstance(pretrained, bool) or Path(pretrained).is_file():
+        return pretrained
+    earlier = find_warm_start(config.settings.log_path, pretrained)
+    if earlier is None:
+        raise explain_no_source(config.settings.log_path, pretrained)
+    return open_warm_start(earlier)
 
 
 def describe_samples(samples: Samples) -> str:
@@ -160,10 +172,34 @@ def _computed_as_before(config: Config, run: RunDirectory) -> Config:
     return replace(config, settings=settings, compute=replace(config.compute, threads=config.compute.threads or chosen["threads"]))
 
 
-def _check_network(config: Config, pretrained: bool | str) -> None:
-    """Builds the model once, for two classes: its name, weights, image size and frozen parts are then known to be good."""
+def _check_network(config: Config, run: RunDirectory | None) -> bool | str | WarmStart:
+    """Builds the model once, for two classes: its name, weights, image size and frozen parts are then known to be good.
+
+    Returns what its weights start from. Going on with `run` that is not looked at before a fold has yet to begin.
+    """
     check_name(config.model)
-    freeze(build_network(config.model, 2, config.data.channels, config.data.image_size, pretrained), config.model.freeze)
+    try:
+        pretrained = resolve_pretrained(config)
+    except UserError:
+        if run is None:
+            raise
+        pretrained = config.model.pretrained
+    source = pretrained.weights(pretrained.folds[0], ()) if isinstance(pretrained, WarmStart) else pretrained
+    network = build_network(config.model, 2, config.data.channels, config.data.image_size, source if run is None else False)
+    freeze(network, config.model.freeze)
+    return pretrained
+
+
+def _mean_and_std(config: Config, pretrained: bool | str | WarmStart, run: RunDirectory | None) -> tuple[tuple[float, ...], ...]:
+    """What auto means for mean and std: an earlier run's own; where that is gone since `run` began from it, this run's."""
+    if isinstance(pretrained, WarmStart):
+        return pretrained.preprocessing.mean, pretrained.preprocessing.std
+    if run is not None and isinstance(pretrained, str) and not Path(pretrained).is_file():
+        for best in sorted(run.path.glob("fold*/best.pt")):
+            own = Preprocessing.from_dict(load_checkpoint(best)["preprocessing"])
+            return own.mean, own.std
+    known = statistics(config.data) if pretrained is False else None
+    return known or normalisation(config.model, pretrained)
 
 
 def _with_known_weights(config: Config, samples: Samples) -> Samples:

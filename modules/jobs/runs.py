@@ -115,6 +115,7 @@ def _write_beginning(run: RunDirectory, plan: Plan) -> None:
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
         "samples": describe_samples(plan.samples),
         "folds": sha256(folds.encode()).hexdigest(),
+        "pretrained": str(plan.pretrained),
         **describe_environment(plan.process),
     }
     write_json(run.environment, environment)

@@ -49,7 +49,7 @@ def check_name(model: Model) -> None:
         raise OptionError("model", "name", f"{model.library} has no classification model '{model.name}'; {advice}")
 
 
-def normalisation(model: Model, pretrained: bool | str | Trained) -> tuple[tuple[float, ...], tuple[float, ...]]:
+def normalisation(model: Model, pretrained: bool | str) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Mean and standard deviation, a channel, that the model's pretrained weights expect; .5 where there are none."""
     if pretrained is False or (model.name in WITH_AUXILIARY and model.library == "torchvision"):
         return HALF, HALF

@@ -59,7 +59,7 @@ def read_weights(path: Path) -> State:
 def check_file(path: str) -> None:
     """Raises OptionError where there is no such file of weights."""
     if not Path(path).is_file():
-        raise OptionError("model", "pretrained", f"{path}: no such file; expected auto, true, false or a file of weights")
+        raise OptionError("model", "pretrained", f"{path}: no such file; expected auto, true, false, a file of weights or a finished run")
 
 
 def load_weights(module: nn.Module, state: Mapping[str, torch.Tensor], source: str, ignored: Iterable[str] = ()) -> None:

@@ -10,13 +10,15 @@ from modules.config.errors import shorten
 from modules.prediction.submission import Template
 from modules.runs.directory import RunDirectory
 from modules.training.plan import Plan
+from modules.training.warm_start import WarmStart
 
 
 def describe_start(run: RunDirectory, plan: Plan) -> str:
     model, samples = plan.config.model, plan.samples
+    start = f" from {plan.pretrained}" if isinstance(plan.pretrained, WarmStart) else ""
     return (
         f"{run.path}: {len(samples)} samples of {len(samples.classes)} classes, {len(plan.folds)} folds,"
-        f" {model.library} {model.name}, {plan.process.describe()}"
+        f" {model.library} {model.name}{start}, {plan.process.describe()}"
     )
 
 

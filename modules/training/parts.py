@@ -25,12 +25,15 @@ from modules.training.optimizer import make_optimizer
 from modules.training.phases import TrainingPhase
 from modules.training.plan import Plan
 from modules.training.schedule import make_schedule
+from modules.training.warm_start import WarmStart
 
 
-def make_network(plan: Plan, fold_number: int, pretrained: bool | str) -> Network:
+def make_network(plan: Plan, fold_number: int, pretrained: bool | str | WarmStart) -> Network:
     """The fold's model on its device; the head's first values are a function of (seed, fold)."""
     seed_torch(plan.config.settings.seed, fold_number, "init")
-    network = build_network(plan.config.model, len(plan.samples.classes), plan.preprocessing.channels, plan.preprocessing.size, pretrained)
+    classes, images = plan.samples.classes, plan.preprocessing
+    source = pretrained.weights(fold_number, classes) if isinstance(pretrained, WarmStart) else pretrained
+    network = build_network(plan.config.model, len(classes), images.channels, images.size, source)
     plan.process.place(network.module)
     return network
 

@@ -10,6 +10,7 @@ from modules.data.preprocessing import Preprocessing
 from modules.data.samples import Samples
 from modules.data.splits import Fold
 from modules.training.phases import TrainingPhase, make_phases
+from modules.training.warm_start import WarmStart
 
 
 @dataclass(frozen=True)
@@ -17,7 +18,7 @@ class Plan:
     """What train_fold is given.
 
     all_folds: as the samples were divided. folds: those that are trained, shortened in debug mode.
-    pretrained: true, false or a file. run_id: in every checkpoint, so that those of other runs are told apart.
+    pretrained: true, false, a file, or an earlier run. run_id: in every checkpoint, so that those of other runs are told apart.
     """
 
     config: Config
@@ -26,7 +27,7 @@ class Plan:
     all_folds: tuple[Fold, ...]
     folds: tuple[Fold, ...]
     preprocessing: Preprocessing
-    pretrained: bool | str
+    pretrained: bool | str | WarmStart
     run_id: str
 
     @property

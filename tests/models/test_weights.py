@@ -231,9 +231,8 @@ def test_a_file_without_a_state_dict_says_what_was_expected(content: Any, tmp_pa
 
 
 def test_a_missing_file_of_weights_is_told() -> None:
-    with pytest.raises(
-        OptionError, match=r"^\[model\] pretrained: no\.pth: no such file; expected auto, true, false or a file of weights$"
-    ):
+    expected = r"^\[model\] pretrained: no\.pth: no such file; expected auto, true, false, a file of weights or a finished run$"
+    with pytest.raises(OptionError, match=expected):
         read_weights(Path("no.pth"))
 
 

@@ -1,0 +1,100 @@
+"""Beginning where an earlier run ended, fold by fold: only on the same folds, or what was trained on would be validated."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from modules.config.errors import DataError, OptionError, shorten
+from modules.data.preprocessing import Preprocessing
+from modules.data.samples import Samples
+from modules.data.splits import Fold
+from modules.data.tables import column, read_table
+from modules.models.weights import Trained
+from modules.runs.checkpoint import load_checkpoint
+from modules.runs.directory import RunDirectory, list_runs
+
+
+@dataclass(frozen=True)
+class WarmStart:
+    """A finished run: the numbers of its folds, its classes, and what its images went through."""
+
+    run: RunDirectory
+    run_id: str
+    folds: tuple[int, ...]
+    classes: tuple[str, ...]
+    preprocessing: Preprocessing
+
+    def __str__(self) -> str:
+        return f"{self.run.path}, fold by fold"
+
+    def weights(self, fold: int, classes: tuple[str, ...]) -> Trained:
+        """The best checkpoint of that fold; its head is kept where classes and their order are the same."""
+        return Trained(self.run.fold(fold).best, classes == self.classes)
+
+    def check_folds(self, samples: Samples, folds: Iterable[Fold]) -> None:
+        """Raises OptionError where a fold is missing in the earlier run, or validates other samples there than here."""
+        folds = tuple(folds)
+        missing = [fold.number for fold in folds if fold.number not in self.folds]
+        if missing:
+            fault = f"{self.run.path} has folds {shorten(self.folds)}, and not {shorten(missing)}"
+            raise OptionError("model", "pretrained", f"{fault}; it needs the same folds")
+        validated = _validated(self.run)
+        for fold in folds:
+            here, there = set(samples.ids[fold.valid_rows].tolist()), validated.get(fold.number, set())
+            if here and here != there:
+                raise OptionError("model", "pretrained", self._difference(fold.number, here, there))
+
+    def _difference(self, number: int, here: set[str], there: set[str]) -> str:
+        counts = f"of the {len(here)} samples that fold {number} validates, {self.run.path} validated {len(here & there)} there"
+        leaked = sorted(here - there)
+        if leaked:
+            counts = f"{counts}; {len(leaked)} that its model may have learnt from would be validated: {shorten(leaked)}"
+        return f"{counts}; use the table, the [split] and the seed of that run"
+
+
+def find_warm_start(log_path: str, name: str) -> RunDirectory | None:
+    """The run that [model] pretrained names, by its folder or its name in `log_path`; None where that is no run."""
+    for path in (Path(log_path) / name, Path(name)):
+        if (path / "config.ini").is_file():
+            return RunDirectory(path if path.name else path.resolve())
+    return None
+
+
+def open_warm_start(run: RunDirectory) -> WarmStart:
+    """Raises DataError where the run is not finished, or one of its folds' checkpoints is not there or not its own."""
+    result = run.read_result()
+    for number in result["fold_numbers"]:
+        best = run.fold(number).best
+        if not best.is_file():
+            raise DataError(f"{best}: missing; the run has folds {shorten(result['fold_numbers'])}")
+    first = run.fold(result["fold_numbers"][0]).best
+    checkpoint = load_checkpoint(first)
+    if checkpoint.get("run_id") != result["run_id"]:
+        raise DataError(f"{first}: this checkpoint is of another run")
+    return WarmStart(
+        run=run,
+        run_id=result["run_id"],
+        folds=tuple(result["fold_numbers"]),
+        classes=tuple(result["classes"]),
+        preprocessing=Preprocessing.from_dict(checkpoint["preprocessing"]),
+    )
+
+
+def explain_no_source(log_path: str, name: str) -> OptionError:
+    """What is said of a [model] pretrained that is neither a file nor a run."""
+    runs = [run.name for run in list_runs(log_path)]
+    has = f"{log_path} has {shorten(reversed(runs))}" if runs else f"{log_path} has no run"
+    return OptionError(
+        "model", "pretrained", f"{name}: no such file and no such run ({has}); expected auto, true, false, a file of weights or a run"
+    )
+
+
+def _validated(run: RunDirectory) -> dict[int, set[str]]:
+    """The ids that each fold of the run validates. A row of folds.csv is a sample and a fold; -1 is no fold."""
+    table = read_table(run.folds, "model", "pretrained")
+    found: dict[int, set[str]] = {}
+    for name, number in zip(column(table, "id", run.folds, "id_column"), column(table, "fold", run.folds, "id_column"), strict=True):
+        found.setdefault(int(number), set()).add(name)
+    return found
