@@ -416,3 +416,14 @@ def test_tta_is_in_the_predictions_that_are_kept(contest: Path) -> None:
     assert digests(plain)["best"] == digests(flipped)["best"]
     one, other = load_predictions(plain.predictions), load_predictions(flipped.predictions)
     assert one.ids.tolist() == other.ids.tolist() and not np.array_equal(one.probabilities, other.probabilities)
+
+
+def test_what_the_model_says_without_tta_is_kept_beside_it(contest: Path) -> None:
+    plain, _ = train(plan_for(contest), "plain")
+    plan = plan_for(contest, "inference.tta=hflip")
+    flipped, _ = train(plan, "flipped")
+    assert flipped.predictions_without_tta.read_bytes() == plain.predictions.read_bytes()
+    assert not plain.predictions_without_tta.exists()
+    flipped.predictions_without_tta.write_text("damaged")
+    train(plan, "flipped")
+    assert flipped.predictions_without_tta.read_bytes() == plain.predictions.read_bytes()
