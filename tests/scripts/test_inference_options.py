@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy.stats import gmean, rankdata
-from sklearn.metrics import accuracy_score
+from sklearn.metrics import roc_auc_score
 
 from modules.reporting.summary import describe_result
 from tests.making import CLASSES, fast, make_contest, write_config
@@ -22,7 +22,7 @@ PROBABILITIES = [f"p:{name}" for name in CLASSES]
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A contest that asks for probabilities, and three runs: `one`, `two` (another seed and image size), `flip` (one with hflip)."""
+    """A contest of probabilities, scored by AUC, and the runs `one`, `two` (another seed and size), `flip` (one with hflip)."""
     root = tmp_path_factory.mktemp("made")
     contest = make_contest(root / "contest")
     template = read(contest / "sample_submission.csv")[["id"]].assign(**dict.fromkeys(CLASSES, 0))
@@ -30,9 +30,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     config = write_config(root / "config.ini", "[settings]\n")
     runs = {"one": (), "two": ("settings.seed=7", "data.image_size=40"), "flip": ("inference.tta=hflip",)}
     for name, more in runs.items():
-        arguments = fast(
-            contest, f"settings.log_path={root / 'runs'}", f"settings.run_name={name}", "hyper_params.learning_rate=3e-4", *more
-        )
+        arguments = fast(contest, f"settings.log_path={root / 'runs'}", f"settings.run_name={name}", "hyper_params.metric=roc_auc", *more)
         assert run_train(str(config), *arguments, "--quiet") == 0
     return root
 
@@ -125,9 +123,9 @@ def test_a_blend_is_called_after_its_runs_and_entered_with_its_own_score(root: P
     one, two = (read(root / "runs" / name / "oof.csv") for name in ("one", "two"))
     assert one["id"].tolist() == two["id"].tolist()
     values = sum(table[PROBABILITIES].astype(float).to_numpy() for table in (one, two))
-    score = accuracy_score(one["target"], np.array(CLASSES)[values.argmax(axis=1)])
+    score = roc_auc_score(np.array(one["target"].tolist())[:, None] == np.array(CLASSES), values)
     assert float(row["cv_score"]) == pytest.approx(score, abs=1e-6)
-    assert f"blend of 4 models, mean: CV accuracy {score:.4f} out-of-fold" in capsys.readouterr().out
+    assert f"blend of 4 models, mean: CV roc_auc {score:.4f} out-of-fold" in capsys.readouterr().out
 
 
 def test_a_long_name_is_cut_and_told_apart(root: Path) -> None:
@@ -217,7 +215,7 @@ def test_what_cannot_be_blended_is_one_line(root: Path, capsys: pytest.CaptureFi
     )
     edit_result(root / "runs/one", metric="log_loss")
     assert "ranks are none; use mean, geometric or logit" in refused("inference.run=one", "inference.ensemble=rank")
-    assert "scores of log_loss and accuracy cannot be compared" in refused("inference.run=one,two", "inference.weights=score")
+    assert "scores of log_loss and roc_auc cannot be compared" in refused("inference.run=one,two", "inference.weights=score")
     other = ["cat", "eel", "dog"]
     edit_result(root / "runs/two", classes=other)
     for number in (0, 1):
@@ -241,11 +239,12 @@ def test_training_with_tta_says_what_it_gained(made: Path) -> None:
     one, flip = (json.loads((made / "runs" / name / "result.json").read_text()) for name in ("one", "flip"))
     assert one["oof_without_tta"] is None and flip["oof_without_tta"] == one["oof"]
     gain = flip["oof"] - one["oof"]
+    assert abs(gain) > 1e-4, "a gain that is none tests nothing"
     assert (
         describe_result(flip)[-1]
-        == f"CV      accuracy {flip['oof']:.4f}  out-of-fold with tta hflip (without {one['oof']:.4f}: {gain:+.4f})"
+        == f"CV      roc_auc {flip['oof']:.4f}  out-of-fold with tta hflip (without {one['oof']:.4f}: {gain:+.4f})"
     )
-    assert describe_result(one)[-1] == f"CV      accuracy {one['oof']:.4f}  out-of-fold"
+    assert describe_result(one)[-1] == f"CV      roc_auc {one['oof']:.4f}  out-of-fold"
 
 
 def test_out_of_fold_under_another_tta_is_what_training_with_it_makes(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -253,7 +252,7 @@ def test_out_of_fold_under_another_tta_is_what_training_with_it_makes(root: Path
     found, manifest = submit(root, "tta", "inference.run=one", "inference.tta=hflip")
     assert (root / "runs/one/oof.hflip.csv").read_bytes() == (root / "runs/flip/oof.csv").read_bytes()
     one, flip = (json.loads((root / "runs" / name / "result.json").read_text())["oof"] for name in ("one", "flip"))
-    assert f"one: CV accuracy {flip:.4f} out-of-fold with tta hflip (with none {one:.4f}: {flip - one:+.4f})" in capsys.readouterr().out
+    assert f"one: CV roc_auc {flip:.4f} out-of-fold with tta hflip (with none {one:.4f}: {flip - one:+.4f})" in capsys.readouterr().out
     assert manifest["cv_score"] == flip and manifest["tta"] == manifest["runs"][0]["tta_of_cv_score"] == "hflip"
     assert read(root / "submissions/tta/ledger.csv")["cv_score"].tolist() == [f"{flip:.6g}"]
     np.testing.assert_array_equal(found, submit(root, "flip", "inference.run=flip", "inference.tta=hflip")[0])
