@@ -128,7 +128,7 @@ FLIPS = {
 }
 
 
-@pytest.mark.parametrize("tta", sorted(VIEWS))
+@pytest.mark.parametrize("tta", sorted(FLIPS))
 def test_every_tta_is_the_mean_of_its_views_probabilities(tta: str) -> None:
     rows = np.arange(ROWS)
     member = Oracle()
@@ -139,7 +139,7 @@ def test_every_tta_is_the_mean_of_its_views_probabilities(tta: str) -> None:
         assert np.abs(expected - softmax(logits_by_hand(rows))).max() > 0.1
 
 
-@pytest.mark.parametrize("tta", sorted(VIEWS))
+@pytest.mark.parametrize("tta", sorted(FLIPS))
 def test_a_flipped_image_is_predicted_alike_where_its_flip_is_a_view(tta: str) -> None:
     rows = np.arange(ROWS)
     flipped = [Batch(images.flip(2), targets, numbers) for images, targets, numbers in batches(rows, 5)]

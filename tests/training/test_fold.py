@@ -471,7 +471,7 @@ def test_a_frozen_part_is_the_same_to_the_bit_in_the_moving_average_too(contest:
 def test_the_moving_average_is_laid_out_in_memory_like_the_model(contest: Path) -> None:
     plan = plan_for(contest, "model.ema_decay=0.99", "settings.channels_last=true")
     network = parts_module.make_network(plan, 0, False)
-    learner = parts_module.make_learner(plan, network, plan.phases[0], 4)
+    learner = parts_module.make_learner(plan, plan.folds[0], network, plan.phases[0], 4)
     assert learner.learnt is not network.module
     for mine, their in zip(learner.learnt.parameters(), network.module.parameters(), strict=True):
         assert (mine.stride(), mine.device, mine.dtype) == (their.stride(), their.device, their.dtype)
@@ -481,7 +481,7 @@ def test_the_moving_average_is_laid_out_in_memory_like_the_model(contest: Path) 
 
 def test_the_moving_average_warms_up_to_its_decay(contest: Path) -> None:
     plan = plan_for(contest, "model.ema_decay=0.99")
-    ema = parts_module.make_learner(plan, parts_module.make_network(plan, 0, False), plan.phases[0], 4).ema
+    ema = parts_module.make_learner(plan, plan.folds[0], parts_module.make_network(plan, 0, False), plan.phases[0], 4).ema
     assert ema is not None
     assert [ema.get_decay(step) for step in (1, 2, 3, 100_000)] == pytest.approx([0, 0.370039, 0.519250, 0.99], abs=1e-6)
 
@@ -692,3 +692,14 @@ def test_an_epoch_that_is_done_again_leaves_one_file(contest: Path, monkeypatch:
 def test_no_epoch_is_kept_where_nobody_asked(contest: Path) -> None:
     directory, _ = train(plan_for(contest, "hyper_params.epochs=1"), "fold0")
     assert not directory.epochs.exists()
+
+
+def test_what_the_model_says_without_tta_is_kept_beside_it(contest: Path) -> None:
+    plain, _ = train(plan_for(contest), "plain")
+    plan = plan_for(contest, "inference.tta=hflip")
+    flipped, _ = train(plan, "flipped")
+    assert flipped.predictions_without_tta.read_bytes() == plain.predictions.read_bytes()
+    assert not plain.predictions_without_tta.exists()
+    flipped.predictions_without_tta.write_text("damaged")
+    train(plan, "flipped")
+    assert flipped.predictions_without_tta.read_bytes() == plain.predictions.read_bytes()
