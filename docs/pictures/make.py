@@ -51,7 +51,8 @@ def draw_preset(preset: str, path: Path) -> None:
     for row, (shirt, mask) in enumerate(zip(SHIRTS[:2], (True, False), strict=True)):
         card = draw_card(shirt, mask)
         draws = [apply(pipeline, card, 42, 0, epoch, row) for epoch in range(1, DRAWS + 1)]
-        rows.append(("mask" if mask else "no mask", [("the image", card), *((f"draw {number}", draw) for number, draw in enumerate(draws, 1))]))
+        captioned = [("the image", card), *((f"draw {number}", draw) for number, draw in enumerate(draws, 1))]
+        rows.append(("mask" if mask else "no mask", captioned))
     draw_grid(path, rows, f"augmentation.preset = {preset}")
 
 
