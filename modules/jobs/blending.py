@@ -22,6 +22,7 @@ from modules.jobs.preparation import say
 from modules.jobs.trained import TrainedRun
 from modules.prediction.ensemble import combine
 from modules.prediction.metrics import Metric
+from modules.prediction.predictions import Predictions
 from modules.prediction.weighting import select, weigh_by_score
 
 
@@ -159,21 +160,35 @@ def _run_weights(runs: Sequence[TrainedRun], weights: Sequence[float]) -> list[f
 
 
 def _shared_rows(runs: Sequence[TrainedRun], known: Sequence[OutOfFold | None]) -> SharedRows | None:
-    """Matched by id. None, which is said, where there are none. Raises DataError where a row has several classes."""
+    """Matched by id; what a run predicted several times (split.repeats) has the mean. None, which is said, where there are none.
+
+    Raises DataError where the same id has several classes.
+    """
     found = [each for each in known if each is not None]
     if len(found) < len(known):
         without = [run.name for run, each in zip(runs, known, strict=True) if each is None]
         say(f"the blend's CV score is not known: {shorten(without)} was trained without validation")
         return None
-    rows_of = [{str(name): row for row, name in enumerate(each.predictions.ids)} for each in found]
+    single = [_one_row_an_id(each) for each in found]
+    rows_of = [{str(name): row for row, name in enumerate(each.predictions.ids)} for each in single]
     ids = [name for name in rows_of[0] if all(name in rows for rows in rows_of)]
     if not ids:
         say("the blend's CV score is not known: no sample is out of fold in all of the runs")
         return None
     rows = [np.array([each[name] for name in ids]) for each in rows_of]
-    targets = [each.targets[places] for each, places in zip(found, rows, strict=True)]
+    targets = [each.targets[places] for each, places in zip(single, rows, strict=True)]
     for run, other in zip(runs, targets, strict=True):
         if not np.array_equal(other, targets[0]):
             raise DataError(f"{runs[0].name} and {run.name} cannot be blended: the same ids have other labels")
-    members = np.stack([each.predictions.probabilities[places] for each, places in zip(found, rows, strict=True)])
+    members = np.stack([each.predictions.probabilities[places] for each, places in zip(single, rows, strict=True)])
     return SharedRows(members, targets[0])
+
+
+def _one_row_an_id(found: OutOfFold) -> OutOfFold:
+    ids, first, inverse, counts = np.unique(found.predictions.ids, return_index=True, return_inverse=True, return_counts=True)
+    if len(ids) == len(found.predictions.ids):
+        return found
+    total = np.zeros((len(ids), len(found.predictions.classes)))
+    np.add.at(total, inverse, found.predictions.probabilities.astype(np.float64))
+    means = np.asarray(total / counts[:, None], dtype=np.float32)
+    return OutOfFold(Predictions(ids, found.predictions.classes, means), found.targets[first], found.tta)

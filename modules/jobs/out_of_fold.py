@@ -21,7 +21,7 @@ from modules.data.tables import column, read_table
 from modules.jobs.passes import predict_members
 from modules.jobs.preparation import say
 from modules.jobs.trained import TrainedRun
-from modules.prediction.predictions import PROBABILITY, Predictions, load_predictions, to_csv
+from modules.prediction.predictions import PROBABILITY, Predictions, check_probabilities, load_predictions, to_csv
 from modules.runs.directory import RunDirectory
 
 
@@ -76,20 +76,28 @@ def _targets(run: TrainedRun) -> Rows:
 
 
 def _predict_again(config: Config, run: TrainedRun, own: Predictions, targets: Rows, process: Process, quiet: bool) -> Predictions:
-    """In the order of `own`; a row that several folds validated has the mean of their models. Raises UserError, OSError."""
+    """In the order of `own`: each row by the model of the fold that it names there. Raises UserError, OSError."""
     samples = _training_samples(run)
     row_of = {str(name): row for row, name in enumerate(samples.ids)}
-    place_of = {str(name): place for place, name in enumerate(own.ids)}
+    folds = _folds(run)
     _check_same(samples, row_of, own.ids.tolist(), targets, run)
-    total, count = np.zeros(own.probabilities.shape), np.zeros(len(own.ids))
+    probabilities = np.full_like(own.probabilities, np.nan)
     for member in run.members:
-        ids = load_predictions(run.directory.fold(member[1]["fold"]).predictions).ids
-        rows, places = np.array([row_of[str(name)] for name in ids]), [place_of[str(name)] for name in ids]
-        total[places] += predict_members(config, [member], samples, rows, process, quiet)[0]
-        count[places] += 1
-    if not count.all():
-        raise DataError(f"{run.directory.path}: the folds' predictions.csv do not have all rows of oof.csv")
-    return Predictions(own.ids, own.classes, np.asarray(total / count[:, None], dtype=np.float32))
+        places = np.flatnonzero(folds == member[1]["fold"])
+        rows = np.array([row_of[str(name)] for name in own.ids[places]], dtype=np.int64)
+        probabilities[places] = predict_members(config, [member], samples, rows, process, quiet)[0]
+    again = Predictions(own.ids, own.classes, probabilities)
+    check_probabilities(again, f"{run.directory.oof}, predicted again")
+    return again
+
+
+def _folds(run: TrainedRun) -> Rows:
+    """(N,) the fold that predicted each row of oof.csv."""
+    table = read_table(run.directory.oof, "inference", "run")
+    try:
+        return np.array([int(number) for number in column(table, "fold", run.directory.oof, "id_column")], dtype=np.int64)
+    except ValueError:
+        raise DataError(f"{run.directory.oof}: damaged: folds that are no numbers") from None
 
 
 def _training_samples(run: TrainedRun) -> Samples:
