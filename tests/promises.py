@@ -22,8 +22,8 @@ Place = tuple[str, str]
 def options_turned_on() -> dict[str, set[Place]]:
     """For each test, `tests/config/test_x.py::test_y`, the options that its own source sets to something else than their default.
 
-    Counted are overrides (`section.option=value`, also with the value in braces), the lines of an INI, and sections made in
-    code (`Split(folds=3)`, `replace(hyper, epochs=3)`), in the function or in its decorators.
+    Counted are overrides (`section.option=value`, also with the value in braces), the lines of an INI, and keywords of calls
+    (`Split(folds=3)`, `replace(hyper, epochs=3)`, `built(dropout=0.5)`), in the function or in its decorators.
     """
     return {
         f"{path.relative_to(ROOT).as_posix()}::{node.name}": set(_set_in(node))
@@ -46,8 +46,7 @@ def _set_in(test: ast.AST) -> Iterator[Place]:
 def _set_by_call(call: ast.Call) -> Iterator[Place]:
     name = call.func.id if isinstance(call.func, ast.Name) else call.func.attr if isinstance(call.func, ast.Attribute) else ""
     for keyword in call.keywords:
-        sections = [SECTION_OF[name]] if name in SECTION_OF else list(OPTIONS) if name == "replace" else []
-        for section in sections:
+        for section in [SECTION_OF[name]] if name in SECTION_OF else OPTIONS:  # a helper of the tests may make any section
             if keyword.arg in OPTIONS[section] and not _is_default(section, keyword.arg, keyword.value):
                 yield section, keyword.arg
 
