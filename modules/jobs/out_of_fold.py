@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from json import loads
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -59,7 +60,7 @@ def out_of_fold(config: Config, run: TrainedRun, process: Process, quiet: bool) 
     return OutOfFold(predictions, targets, tta)
 
 
-def _load(run: TrainedRun, path: Any) -> Predictions:
+def _load(run: TrainedRun, path: Path) -> Predictions:
     predictions = load_predictions(path)
     if predictions.classes != run.classes:
         raise DataError(f"{path}: its classes, or their order, are not those of the run")

@@ -241,3 +241,11 @@ def test_an_override_whose_value_ends_like_an_ini_is_an_override() -> None:
     Path("config.ini").write_text("[settings]\n", encoding="utf-8")
     command = read_command("train", ["settings.run_name=x.ini"])
     assert command is not None and command.config.settings.run_name == "x.ini"
+
+
+def test_look_takes_the_names_of_several_runs_beside_files_and_overrides() -> None:
+    Path("night.ini").write_text("[settings]\n")
+    command = read_command("look", ["bundle", "one", "night.ini", "runs/two", "inference.tta=hflip"])
+    assert command is not None
+    assert (command.look, command.runs, command.config_files) == ("bundle", ("one", "runs/two"), ("night.ini",))
+    assert command.overrides == ("inference.tta=hflip",)
