@@ -11,7 +11,7 @@ from tests.promises import options_turned_on
 ONE_CHOICE = {"data.task"}
 PROMISES = {
     "settings.debug": "scripts/test_main_job.py::test_a_debug_run_covers_a_part_and_is_not_the_latest",
-    "settings.gpu": "compute/test_process.py::test_a_missing_gpu_is_said_in_one_line",
+    "settings.gpu": "compute/test_process.py::test_an_accelerator_is_used_only_where_gpu_is_true",
     "settings.seed": "training/test_fold.py::test_folds_and_seeds_differ_and_seed_zero_is_a_seed",
     "settings.deterministic": "compute/test_process.py::test_deterministic_sets_torch_up_for_it",
     "settings.log_path": "scripts/test_main_job.py::test_a_second_run_of_the_same_config_learns_the_same",
@@ -54,10 +54,10 @@ PROMISES = {
     "model.freeze": "training/test_fold.py::test_a_frozen_backbone_is_the_same_in_every_epochs_checkpoint",
     "model.head_init": "models/test_build.py::test_every_head_initialisation_has_the_spread_that_its_paper_gives",
     "model.stem_init": "models/test_build.py::test_every_stem_initialisation_has_the_spread_that_its_paper_gives",
-    "model.pooling": "models/test_pooling.py::test_pooling_of_a_timm_model_is_what_was_asked_for",
+    "model.pooling": "models/test_pooling.py::test_the_head_gets_what_the_arithmetic_gives",
     "model.dropout": "models/test_regularisation.py::test_dropout_drops_its_share_of_what_goes_into_the_head",
-    "model.drop_path": "models/test_regularisation.py::test_a_model_without_stochastic_depth_says_so",
-    "model.grad_checkpointing": "models/test_regularisation.py::test_a_model_that_cannot_compute_again_says_so",
+    "model.drop_path": "models/test_regularisation.py::test_stochastic_depth_rises_to_its_rate_in_timm",
+    "model.grad_checkpointing": "models/test_regularisation.py::test_checkpointed_gradients_are_the_gradients_and_activations_are_computed_again",
     "model.ema_decay": "training/test_fold.py::test_the_moving_average_is_what_is_validated_and_kept",
     "augmentation.preset": "data/test_transforms.py::test_every_preset_keeps_uint8_and_the_size_and_repeats_a_draw",
     "augmentation.train": "data/test_transforms.py::test_a_written_pipeline_takes_the_place_of_the_preset",

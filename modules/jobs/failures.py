@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -21,6 +22,7 @@ def told(short_of_memory: str) -> Iterator[None]:
         death = explain_worker_death(error)
         if death is None:
             raise
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # torch's handler tells of the death once more, wherever we are by then
         raise death from None
 
 

@@ -55,6 +55,15 @@ def test_without_autocast_float32_stays_float32() -> None:
         assert (torch.ones(2, 2) @ torch.ones(2, 2)).dtype == torch.float32
 
 
+def test_an_accelerator_is_used_only_where_gpu_is_true(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.accelerator, "is_available", lambda: True)
+    monkeypatch.setattr(torch.accelerator, "current_accelerator", lambda check_available: torch.device("meta"))
+    process, remarks = start_process(Settings(gpu=True, precision="float32"), Compute(threads=1))
+    assert (process.device.type, process.workers > 0, remarks) == ("meta", True, [])
+    process, remarks = start_process(Settings(gpu=False), Compute(threads=1))
+    assert (process.device.type, process.workers, remarks) == ("cpu", 0, [])
+
+
 def test_threads_of_0_are_all_cores_and_opencv_has_one() -> None:
     process, _ = start_process(settings(), Compute(threads=0))
     assert process.threads == os.cpu_count()

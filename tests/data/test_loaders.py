@@ -265,3 +265,10 @@ def test_a_worker_that_dies_is_one_line_with_the_option_to_change(samples: Sampl
     assert told is not None and len(told.lines) == 1
     assert re.fullmatch(r"a data worker died \(.*\); try settings\.num_workers=0, or a smaller hyper_params\.batch_size", str(told))
     assert explain_worker_death(RuntimeError("shapes cannot be multiplied")) is None
+
+
+@pytest.mark.parametrize("error", [ConnectionResetError(104, "Connection reset by peer"), EOFError()])
+def test_a_worker_that_dies_while_it_hands_over_a_batch_is_told_like_any_other(error: Exception) -> None:
+    told = explain_worker_death(error)
+    assert told is not None and str(told).startswith("a data worker died (")
+    assert explain_worker_death(ConnectionRefusedError()) is None

@@ -30,9 +30,9 @@ MAPS = [
 ]
 
 
-def built(library: str, name: str, kind: str, size: Size = SIZE) -> Network:
+def built(library: str, name: str, pooling: str, size: Size = SIZE) -> Network:
     torch.manual_seed(0)
-    return build_network(Model(library=library, name=name, pooling=kind), 5, 3, size, False)  # type: ignore[arg-type]
+    return build_network(Model(library=library, name=name, pooling=pooling), 5, 3, size, False)  # type: ignore[arg-type]
 
 
 def by_hand(features: np.ndarray[Any, Any], kind: str) -> np.ndarray[Any, Any]:
@@ -66,7 +66,7 @@ def passed(module: nn.Module, layer: str, images: torch.Tensor) -> tuple[torch.T
 )
 def test_the_head_gets_what_the_arithmetic_gives(library: str, name: str, layer: str, last: bool, kind: str) -> None:
     size = Size(224, 224) if "swin" in name else SIZE
-    network = built(library, name, kind, size)
+    network = built(library, name, pooling=kind, size=size)
     features, pooled = passed(network.module, layer, torch.rand(2, 3, *size, generator=torch.Generator().manual_seed(1)))
     features = features.permute(0, 3, 1, 2) if last else features
     assert features.ndim == 4 and features.shape[2] * features.shape[3] > 1

@@ -10,9 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from sklearn.metrics import accuracy_score
+from sklearn.metrics import accuracy_score, log_loss
 
 from modules.runs.checkpoint import load_checkpoint
+from tests.digests import digest_tensors
 from tests.making import fast, make_contest, write_config
 from tests.scripts.running import digests, history, read, refusal, run_inference, run_train
 
@@ -389,6 +390,35 @@ def test_batches_of_one_that_batchnorm_cannot_take_are_one_line(
         "override hyper_params.batch_size: BatchNorm cannot train on batches of one image of 32 x 32 here;"
         " use 2 or more, or a larger image_size"
     ]
+
+
+def test_validation_and_test_images_go_through_valid_alone(contest: Path) -> None:
+    """Inverted where they are validated and predicted, and not where they train: the colours then tell the wrong class."""
+    more = ["augmentation.valid=InvertImg(p=1)", "hyper_params.epochs=4", "hyper_params.patience=0"]
+    assert run_train(*_named(contest, "hyper_params.epochs=4", "settings.run_name=plain"), "--quiet") == 0
+    assert run_train(*_named(contest, *more, "settings.run_name=inverted"), "--quiet") == 0
+    plain, inverted = (Path("runs") / name / "fold0" for name in ("plain", "inverted"))
+    assert digest_tensors(load_checkpoint(plain / "last.pt")["model"]) == digest_tensors(load_checkpoint(inverted / "last.pt")["model"])
+    assert load_checkpoint(inverted / "best.pt")["preprocessing"]["valid"] == "InvertImg(p=1)"
+    assert float(history(Path("runs/inverted"), 0)[-1]["score"]) < float(history(Path("runs/plain"), 0)[-1]["score"])
+    assert run_inference(*_named(contest, "inference.run=inverted", f"inference.answers={contest / 'answers.csv'}")) == 0
+    assert run_inference(*_named(contest, "inference.run=plain")) == 0
+    right, wrong = read(Path("submissions/plain.csv")), read(Path("submissions/inverted.csv"))
+    assert not right["label"].equals(wrong["label"])
+
+
+def test_the_metric_chooses_the_best_epoch_and_is_what_is_told(contest: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    more = ["hyper_params.metric=log_loss", "hyper_params.epochs=4", "hyper_params.learning_rate=0.02", "settings.run_name=here"]
+    assert run_train(*_named(contest, *more)) == 0
+    assert "CV      log_loss" in capsys.readouterr().out
+    result = json.loads(Path("runs/here/result.json").read_text())
+    scores = [[float(epoch["score"]) for epoch in history(Path("runs/here"), fold)] for fold in range(2)]
+    assert result["folds"] == [pytest.approx(min(of_fold)) for of_fold in scores]
+    assert result["best_epochs"] == [of_fold.index(min(of_fold)) + 1 for of_fold in scores]
+    oof = read(Path("runs/here/oof.csv"))
+    columns = [f"p:{name}" for name in ("cat", "dog", "eel")]
+    assert result["oof"] == pytest.approx(log_loss(oof["target"], oof[columns].astype(float)), rel=1e-5)
+    assert (result["metric"], result["greater_is_better"]) == ("log_loss", False)
 
 
 def _named(contest: Path, *more: str) -> list[str]:
