@@ -176,10 +176,10 @@ def latest_run(log_path: str, debug: bool, scored: bool = False) -> RunDirectory
     for run in list_runs(log_path):
         if run.is_complete():
             try:
-                result = _read_json(run.result, ("ended", "debug", "coverage"))
+                result = _read_json(run.result, ("ended", "debug"))
             except DataError:
                 continue  # one damaged run is no reason to find none
-            if (debug or not result["debug"]) and (result["coverage"] > 0 or not scored):
+            if (debug or not result["debug"]) and (result.get("coverage") or not scored):
                 ended.append((result["ended"], run.name, run))
     if not ended:
         raise DataError(f"{log_path}: no finished run to predict with; python train.py makes one")

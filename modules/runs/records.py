@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import csv
 import io
-import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -44,20 +43,24 @@ class Progress:
     drops: int = 0
 
     def advance(self, score: float, epoch: int, min_delta: float, greater_is_better: bool, plateau_patience: int = 0) -> Progress:
-        """After `epoch` scored `score`. An improvement is strictly more than `min_delta`; without a score (NaN), every epoch is.
+        """After `epoch` scored `score`. An improvement is strictly more than `min_delta`.
 
         Drops are those of torch.optim.lr_scheduler.ReduceLROnPlateau with threshold_mode "abs" and no cooldown: one when
         more than `plateau_patience` epochs went without an improvement, and then the count begins again.
         """
 
         def improves_on(best: float | None) -> bool:
-            return best is None or math.isnan(score) or (score - best) * (1 if greater_is_better else -1) > min_delta
+            return best is None or (score - best) * (1 if greater_is_better else -1) > min_delta
 
         best = (score, epoch) if improves_on(self.best_score) else (self.best_score, self.best_epoch)
         if improves_on(self.phase_best):
             return Progress(*best, 0, score, 0, self.drops)
         drop = self.stale + 1 > plateau_patience
         return Progress(*best, self.waited + 1, self.phase_best, 0 if drop else self.stale + 1, self.drops + drop)
+
+    def advance_unscored(self, epoch: int) -> Progress:
+        """After an epoch that nothing was validated in: the latest is the best."""
+        return replace(self, best_epoch=epoch)
 
     def start_phase(self) -> Progress:
         """The best is of all phases; patience and plateau start anew."""

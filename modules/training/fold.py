@@ -96,7 +96,10 @@ def _train(
         outcome = evaluate(plan, replace(network, module=learner.learnt), validation, fold, "none")
         check_probabilities(_as_predictions(plan, fold, outcome), f"fold {fold.number}, epoch {epoch}, validation")
         score = _score(plan, fold, outcome.probabilities[0])
-        progress = progress.advance(score, epoch, hyper.min_delta, metric.greater_is_better, hyper.plateau_patience)
+        if len(fold.valid_rows):
+            progress = progress.advance(score, epoch, hyper.min_delta, metric.greater_is_better, hyper.plateau_patience)
+        else:
+            progress = progress.advance_unscored(epoch)
         step += trained.steps
         record = EpochRecord(
             fold=fold.number,

@@ -41,7 +41,7 @@ def literals(kind: Any) -> list[Any]:
 DICTS: list[tuple[str, str, Iterable[str], set[str]]] = [
     ("augmentation", "preset", PRESETS, set()),
     ("data", "source", TRAIN, set()),
-    ("split", "method", SPLITTERS, {"auto"}),
+    ("split", "method", SPLITTERS, {"auto", "holdout", "predefined", "none"}),
     ("hyper_params", "metric", METRICS, {"auto"}),
     ("inference", "tta", VIEWS, set()),
     ("inference", "ensemble", FORMS, set()),
@@ -62,6 +62,7 @@ OTHERS = {
     ("data", "channels"),
     ("data", "bad_images"),
     ("model", "library"),
+    ("split", "train_folds"),
 }
 
 

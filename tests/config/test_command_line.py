@@ -99,9 +99,9 @@ def test_help_names_every_flag_and_needs_no_config(name: str, flag: str, capsys:
 def test_look_takes_what_is_looked_at_first_and_a_run_where_one_is_taken_away() -> None:
     command = read_command("look", ["bundle", "runs/a", "settings.seed=9", "config.ini"])
     assert command is not None
-    assert (command.look, command.run, command.config_files, command.config.settings.seed) == ("bundle", "runs/a", ("config.ini",), 9)
+    assert (command.look, command.runs, command.config_files, command.config.settings.seed) == ("bundle", ("runs/a",), ("config.ini",), 9)
     command = read_command("look", ["data", "--quiet"])
-    assert command is not None and (command.look, command.run, command.quiet) == ("data", None, True)
+    assert command is not None and (command.look, command.runs, command.quiet) == ("data", (), True)
 
 
 @pytest.mark.parametrize(

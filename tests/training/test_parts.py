@@ -127,7 +127,7 @@ def test_the_loss_of_a_mixed_batch_is_that_of_its_soft_targets(uneven: Path) -> 
     smooth = shares * 0.9 + 0.1 / 3
     expected = -(smooth * twin(mixed).log_softmax(1)).sum(1).mean()
     plain = functional.cross_entropy(twin(images), batch.targets, label_smoothing=0.1)
-    learner = make_learner(plan, fold, make_network(plan, 0, pretrained=False), 1)
+    learner = make_learner(plan, fold, make_network(plan, 0, pretrained=False), plan.phases[0], 1)
     outcome = train_epoch_of(plan, fold, learner, batches, 1, 0, Recorder())
     assert outcome.loss == pytest.approx(expected.item(), rel=1e-5) != plain.item()
 
