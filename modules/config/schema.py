@@ -371,6 +371,9 @@ def _of_sources(config: Config) -> Iterator[Contradiction]:
     if data.source in ("folder", "torchvision") and data.group_column is not None:
         message = f"a column of a table, and source = {data.source} has no table of training samples; use csv"
         yield Contradiction((("data", "group_column"), source), message)
+    if data.source in ("folder", "torchvision") and config.split.fold_column is not None:
+        message = f"a column of train_csv, and source = {data.source} has no table of training samples; use csv"
+        yield Contradiction((("split", "fold_column"), source), message)
     if data.source == "torchvision" and data.extra_csv is not None:
         yield Contradiction((("data", "extra_csv"), source), "the images of source = torchvision are no files; use csv or folder")
     if data.extra_images is not None and data.extra_csv is None:

@@ -84,7 +84,11 @@ def check_folds(samples: Samples, folds: Sequence[Fold], method: str, repeats: i
         missing = sorted(set(range(len(samples.classes))) - set(samples.targets[fold.train_rows].tolist()))
         if missing:
             names = shorten(samples.classes[index] for index in missing)
-            advice = {"predefined": "change fold_column", "kfold": "use fewer folds, or split.method = stratified"}
+            advice = {
+                "predefined": "change fold_column",
+                "kfold": "use fewer folds, or split.method = stratified",
+                "holdout": "change split.holdout, or settings.seed",
+            }
             raise DataError(f"fold {fold.number} would train without any sample of class {names}; {advice.get(method, 'use fewer folds')}")
         if method in (*GROUPED, "holdout") and samples.groups is not None:
             shared = set(samples.groups[fold.train_rows]) & set(samples.groups[fold.valid_rows])
@@ -129,12 +133,11 @@ def read_numbers(cells: Sequence[str]) -> dict[int, Rows]:
 
     Raises OptionError for a blank cell, or where nothing is validated.
     """
+    cells = [re.sub(r"^(-?\d+)\.0*$", r"\1", cell.strip()) for cell in cells]  # tables with a gap somewhere write 1.0 for 1
     words = sorted(set(cells))
-    if any(not word.strip() for word in words):
-        raise OptionError(
-            "split", "fold_column", f"{sum(not cell.strip() for cell in cells)} cells are blank; -1 stands for never validated"
-        )
-    whole = all(re.fullmatch(r"-1|\d+", word, re.ASCII) for word in words)
+    if "" in words:
+        raise OptionError("split", "fold_column", f"{cells.count('')} cells are blank; -1 stands for never validated")
+    whole = all(re.fullmatch(r"-1|\d{1,9}", word, re.ASCII) for word in words)
     others = [word for word in words if word != str(NEVER)]
     number_of = {word: int(word) for word in words} if whole else {word: number for number, word in enumerate(others)}
     if not others:
@@ -171,9 +174,11 @@ def _hold_out(samples: Samples, split: Split, method: str, seed: int) -> list[Ro
 
 def _hold_out_groups(samples: Samples, share: float, seed: int) -> Rows:
     """Groups are dealt into parts as even as stratified_group makes them; as many parts are held out as come nearest to the share."""
-    finest = min(FINEST_HOLDOUT, len(set(samples.groups.tolist() if samples.groups is not None else ())))
-    if finest < 2:
-        raise OptionError("split", "method", "holdout needs two groups or more")
+    assert samples.groups is not None and samples.targets is not None
+    groups, most = len(set(samples.groups.tolist())), int(np.bincount(samples.targets).max())
+    if groups < 2 or most < 2:
+        raise OptionError("split", "method", f"holdout needs two {'groups' if groups < 2 else 'samples of a class'} or more")
+    finest = min(FINEST_HOLDOUT, groups, most)  # scikit-learn makes no more parts than the largest class has samples
     parts, held = min(
         ((parts, held) for parts in range(2, finest + 1) for held in range(1, parts)), key=lambda pair: abs(pair[1] / pair[0] - share)
     )

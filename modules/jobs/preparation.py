@@ -43,7 +43,7 @@ def prepare(config: Config, run: RunDirectory | None = None) -> Plan:
     if run is None and config.split.epochs_from is not None:
         config = _with_epochs_of(config, config.split.epochs_from)
     if config.settings.debug:
-        config = _for_debugging(config)
+        config = for_debugging(config)
     if run is not None:
         config = _computed_as_before(config, run)
     (process, remarks), samples, pretrained, *_ = gather(
@@ -56,7 +56,7 @@ def prepare(config: Config, run: RunDirectory | None = None) -> Plan:
     say(*remarks)
     if run is None:
         if config.data.bad_images == "skip":
-            samples = _without_bad_images(samples)
+            samples = without_bad_images(samples)
         _, all_folds = gather(lambda: refuse_bad_images(samples), lambda: folds_of(samples, config))
         if isinstance(pretrained, WarmStart):
             pretrained.check_folds(samples, choose_folds(all_folds, config.split.train_folds))
@@ -121,7 +121,8 @@ def say(*lines: str) -> None:
         print(line, file=sys.stderr)
 
 
-def _for_debugging(config: Config) -> Config:
+def for_debugging(config: Config) -> Config:
+    """With the one epoch of a debug run."""
     return replace(config, hyper_params=replace(config.hyper_params, epochs=1, probe_epochs=0, warmup_epochs=0.0))
 
 
@@ -241,7 +242,7 @@ def _check_pipelines(config: Config) -> None:
     gather(check_train, check_valid)
 
 
-def _without_bad_images(samples: Samples) -> Samples:
+def without_bad_images(samples: Samples) -> Samples:
     """The samples whose images can be decoded; the others are named. Raises DataError where a class is lost with them."""
     problems = samples.images.pixel_faults()
     found = [problem for problem in problems if problem]

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from hashlib import sha256
+from pathlib import Path
 
 import pandas as pd
 
@@ -19,7 +20,7 @@ from modules.config.reader import read_config
 from modules.config.schema import OPTIONS, Config
 from modules.config.values import format_value
 from modules.data.splits import validations
-from modules.jobs.preparation import describe_samples, prepare, say
+from modules.jobs.preparation import describe_samples, for_debugging, prepare, say
 from modules.prediction.predictions import to_csv
 from modules.runs.directory import RunDirectory, create_run, find_run
 from modules.training.plan import Plan
@@ -88,13 +89,14 @@ def resumed_config(run: RunDirectory, command: Command) -> Config:
     if not command.config_files and not command.overrides:
         return own
     named, _ = read_config([run.config, *command.config_files], command.overrides)
+    named = _as_it_began(named, own, run)
     differences = []
     for section, options in OPTIONS.items():
         for option in options.values():
             before, now = (getattr(getattr(config, section), option.name) for config in (own, named))
             if not option.learnt or before == now:
                 continue
-            if (section, option.name) == MAY_GROW and now > before and not own.settings.debug:
+            if (section, option.name) == MAY_GROW and now > before:
                 continue
             was, wanted = format_value(before).strip() or "blank", format_value(now).strip() or "blank"
             differences.append(
@@ -104,6 +106,15 @@ def resumed_config(run: RunDirectory, command: Command) -> Config:
         raise ConfigError(*differences)
     settings = replace(named.settings, log_path=own.settings.log_path, run_name=own.settings.run_name)
     return replace(named, settings=settings)
+
+
+def _as_it_began(named: Config, own: Config, run: RunDirectory) -> Config:
+    """With what a run's beginning put in the place of what is written: a debug run's epochs, or those of epochs_from."""
+    source, named_again = named.split.epochs_from, not named.locate("split", "epochs_from").startswith(f"{run.config}:")
+    if source is not None and named_again and own.split.epochs_from and Path(source).name in (own.split.epochs_from, "latest"):
+        split, hyper = replace(named.split, epochs_from=own.split.epochs_from), replace(named.hyper_params, epochs=own.hyper_params.epochs)
+        named = replace(named, split=split, hyper_params=hyper)
+    return for_debugging(named) if named.settings.debug and own.settings.debug else named
 
 
 def _write_beginning(run: RunDirectory, plan: Plan) -> None:

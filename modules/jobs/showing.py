@@ -20,7 +20,7 @@ from modules.data.samples import Rows, Samples
 from modules.data.sources import contest_folder, load_train
 from modules.data.splits import Fold, resolve_method
 from modules.data.transforms import apply, build_pipeline, check_pipeline, make_train_pipeline
-from modules.jobs.preparation import folds_of, refuse_bad_images
+from modules.jobs.preparation import folds_of, refuse_bad_images, without_bad_images
 from modules.reporting.pictures import draw_grid
 
 PICTURE = Path("look") / "data.png"
@@ -32,6 +32,8 @@ def show_data(command: Command) -> list[str]:
     """Counts a class and a fold, image sizes, and a picture of what augmentation makes of some images. Returns what to print."""
     config = command.config
     samples = load_train(config.data, contest_folder(config.data, config.settings.data_path))
+    if config.data.bad_images == "skip":
+        samples = without_bad_images(samples)
     _, folds, _ = gather(lambda: refuse_bad_images(samples), lambda: folds_of(samples, config), lambda: _check_augmentation(config))
     _draw(config, samples, folds[0])
     return [*_describe_samples(samples), *_describe_sizes(samples), *_describe_folds(config, samples, folds), f"picture   {PICTURE}"]
@@ -72,7 +74,7 @@ def _describe_folds(config: Config, samples: Samples, folds: Sequence[Fold]) -> 
     columns = {"samples": np.bincount(samples.targets, minlength=count)}
     columns |= {f"fold {fold.number}": np.bincount(samples.targets[fold.valid_rows], minlength=count) for fold in folds[:10]}
     table = pd.DataFrame(columns, index=pd.Index(samples.classes))
-    table.loc["all"] = table.sum()
+    table = pd.concat([table, table.sum().to_frame("all").T])  # not table.loc["all"]: a class may be called that
     lines = table.to_string().splitlines()
     if count > CLASSES_SHOWN:
         half = CLASSES_SHOWN // 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from io import BytesIO
 from pathlib import Path
@@ -29,9 +30,11 @@ def draw_grid(path: Path, rows: Sequence[tuple[str, Sequence[tuple[str, Pixels]]
     for axes, (name, images) in zip(grid, rows, strict=True):
         for axis, (caption, pixels) in zip(axes, images, strict=False):
             axis.imshow(pixels.squeeze(-1) if pixels.shape[-1] == 1 else pixels, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
-            axis.set_title(caption, fontsize=6, pad=2)
+            axis.set_title(caption, fontsize=6, pad=2, parse_math=False)
         axes[0].text(-0.15, 0.5, name, transform=axes[0].transAxes, ha="right", va="center", fontsize=8, parse_math=False)
     text = BytesIO()
-    FigureCanvasAgg(figure).print_png(text, metadata={"Software": None})  # type: ignore[no-untyped-call]
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing from font")  # names in scripts that matplotlib's font has not
+        FigureCanvasAgg(figure).print_png(text, metadata={"Software": None})  # type: ignore[no-untyped-call]
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(path, lambda file: file.write(text.getvalue()))

@@ -246,6 +246,23 @@ def test_a_holdout_that_cannot_hold_every_class_is_refused(targets: list[int], s
     assert caught.value.args == ("split", option, message)
 
 
+def test_a_holdout_of_groups_goes_with_classes_of_few_samples() -> None:
+    """Twenty groups, but no class with samples enough for as many parts."""
+    samples = samples_of([0, 1, 2, 3] * 5, range(20))
+    (fold,) = make_folds(samples, Split(method="holdout", holdout=0.2), 0)
+    assert len(fold.valid_rows) == 4 and len(fold.train_rows) == 16
+    with pytest.raises(OptionError) as caught:
+        make_folds(samples_of([0, 1, 2], [*"abc"]), Split(method="holdout"), 0)
+    assert caught.value.args == ("split", "method", "holdout needs two samples of a class or more")
+
+
+def test_the_advice_for_a_holdout_without_a_class_is_not_to_use_fewer_folds() -> None:
+    samples = samples_of([0] * 8 + [1] * 8 + [2] * 4, [*"abcdefgh", *"abcdefgh", *"zzzz"])
+    with pytest.raises(DataError, match=r"without any sample of class class2; change split.holdout, or settings.seed$"):
+        for seed in range(30):
+            make_folds(samples, Split(method="holdout", holdout=0.5), seed)
+
+
 def test_none_trains_on_everything_and_validates_nothing() -> None:
     (fold,) = make_folds(samples_of([0, 1, 1]), Split(method="none"), 0)
     assert (fold.number, fold.train_rows.tolist(), fold.valid_rows.tolist()) == (0, [0, 1, 2], [])
@@ -263,6 +280,15 @@ def test_predefined_folds_are_those_of_scikit_learn() -> None:
 def test_predefined_numbers_stay_and_words_are_numbered_in_their_order() -> None:
     assert {number: rows.tolist() for number, rows in read_numbers(["7", "3", "-1", "7"]).items()} == {3: [1], 7: [0, 3]}
     assert {number: rows.tolist() for number, rows in read_numbers(["b", "a", "-1", "b"]).items()} == {0: [1], 1: [0, 3]}
+
+
+def test_predefined_numbers_may_be_written_with_a_point_or_a_space() -> None:
+    """As pandas writes a column of whole numbers that had a gap; -1.0 too is never validated."""
+    assert {number: rows.tolist() for number, rows in read_numbers(["2.0", "0.0", "-1.0", "2 "]).items()} == {0: [1], 2: [0, 3]}
+
+
+def test_predefined_numbers_that_are_too_long_for_one_are_words() -> None:
+    assert {number: rows.tolist() for number, rows in read_numbers(["9" * 20, "1"]).items()} == {0: [1], 1: [0]}
 
 
 @pytest.mark.parametrize(

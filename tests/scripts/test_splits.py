@@ -122,3 +122,27 @@ def test_a_refit_wants_a_run_to_take_its_epochs_from(
 ) -> None:
     told = refusal(run_train, [*arguments, "split.method=none", f"split.epochs_from={name}"], capsys)
     assert told == [f"override split.epochs_from: {message}"]
+
+
+def test_a_refit_is_resumed_by_its_own_command_for_the_epochs_that_it_began_with(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_train(*arguments, "hyper_params.patience=1") == 0
+    for source in ("here", "runs/here", "latest"):
+        command = [*arguments, "split.method=none", "settings.run_name=refit", "hyper_params.epochs=6", f"split.epochs_from={source}"]
+        if not Path("runs/refit").exists():
+            assert run_train(*command) == 0
+        capsys.readouterr()
+        assert run_train(*command, "--resume", "refit") == 0
+        assert capsys.readouterr().out.startswith("runs/refit is finished already")
+    assert len(history(Path("runs/refit"), 0)) == 1
+    assert run_train("config.ini", "--resume", "refit", "hyper_params.epochs=2", "--quiet") == 0
+    assert len(history(Path("runs/refit"), 0)) == 2, "asked for alone, epochs grow"
+
+
+def test_a_debug_run_is_resumed_by_its_own_command(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    command = [*arguments, "settings.debug=true", "hyper_params.epochs=4", "hyper_params.warmup_epochs=1"]
+    assert run_train(*command) == 0
+    capsys.readouterr()
+    assert run_train(*command, "--resume", "here") == 0
+    assert capsys.readouterr().out.startswith("runs/here is finished already")
