@@ -374,6 +374,11 @@ def _of_sources(config: Config) -> Iterator[Contradiction]:
     if data.source in ("folder", "torchvision") and config.split.fold_column is not None:
         message = f"a column of train_csv, and source = {data.source} has no table of training samples; use csv"
         yield Contradiction((("split", "fold_column"), source), message)
+    if data.image_column is not None and (data.source == "torchvision" or (data.source == "folder" and data.extra_csv is None)):
+        yield Contradiction((("data", "image_column"), source), f"a column of a table, and source = {data.source} reads none with images")
+    if data.source == "torchvision" and data.sample_submission != Data.sample_submission:
+        message = "source = torchvision reads no template: its submissions have the columns id and label"
+        yield Contradiction((("data", "sample_submission"), source), message)
     if data.source == "torchvision" and data.extra_csv is not None:
         yield Contradiction((("data", "extra_csv"), source), "the images of source = torchvision are no files; use csv or folder")
     if data.extra_images is not None and data.extra_csv is None:

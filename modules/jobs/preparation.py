@@ -225,7 +225,7 @@ def _test_set(config: Config, classes: tuple[str, ...]) -> Samples | None:
     """The test set, where it is there already: training does not need it."""
     try:
         return load_test(config.data, contest_folder(config.data, config.settings.data_path), classes)
-    except UserError:
+    except (UserError, OSError):
         return None
 
 
