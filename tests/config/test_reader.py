@@ -424,6 +424,7 @@ def test_options_that_contradict_each_other_are_told_where_they_stand() -> None:
         ("[data]\nextra_images = more\n", "config.ini:2 [data] extra_images: nothing is read from there without extra_csv"),
         ("[split]\nmethod = predefined\n", "default [split] fold_column: method = predefined needs the column of train_csv with the folds"),
         ("[split]\nfold_column = fold\n", "config.ini:2 [split] fold_column: only method = predefined reads it, and method is auto"),
+        ("[split]\nholdout = 0.3\n", "config.ini:2 [split] holdout: only method = holdout reads it, and method is auto"),
         ("[split]\nmethod = none\nrepeats = 2\n", "config.ini:3 [split] repeats: method = none can be done in one way only; use 1"),
         ("[split]\nepochs_from = latest\n", "config.ini:2 [split] epochs_from: only method = none reads it, and method is auto"),
         (
