@@ -74,7 +74,7 @@ class Data:
     id_column: str | None = option(None, "blank: the first column of sample_submission")
     image_column: str | None = option(None, "the column with the image's path in its folder; blank: the id")
     label_columns: tuple[str, ...] = option(("label",), "the column with the class, a number or a name")
-    group_column: str | None = option(None, "samples that must stay in one fold: a person, a patient")
+    group_column: str | None = option(None, "samples that must stay in one fold: a person, a patient", learnt=True)
     image_suffix: str | None = option(None, "added to an id that has none, such as .jpg")
     image_size: Size = option(Size(32, 32), "the model's input in pixels: N, or H, W", at_least=8, at_most=8192, learnt=True)
     resize: Literal["stretch", "crop", "pad"] = option(
@@ -374,6 +374,11 @@ def _of_sources(config: Config) -> Iterator[Contradiction]:
     if data.source in ("folder", "torchvision") and config.split.fold_column is not None:
         message = f"a column of train_csv, and source = {data.source} has no table of training samples; use csv"
         yield Contradiction((("split", "fold_column"), source), message)
+    if data.image_column is not None and (data.source == "torchvision" or (data.source == "folder" and data.extra_csv is None)):
+        yield Contradiction((("data", "image_column"), source), f"a column of a table, and source = {data.source} reads none with images")
+    if data.source == "torchvision" and data.sample_submission != Data.sample_submission:
+        message = "source = torchvision reads no template: its submissions have the columns id and label"
+        yield Contradiction((("data", "sample_submission"), source), message)
     if data.source == "torchvision" and data.extra_csv is not None:
         yield Contradiction((("data", "extra_csv"), source), "the images of source = torchvision are no files; use csv or folder")
     if data.extra_images is not None and data.extra_csv is None:
@@ -387,6 +392,8 @@ def _of_splits(config: Config) -> Iterator[Contradiction]:
         yield Contradiction((("split", "fold_column"), method), "method = predefined needs the column of train_csv with the folds")
     if split.method != "predefined" and split.fold_column is not None:
         yield Contradiction((("split", "fold_column"), method), f"only method = predefined reads it, and method is {split.method}")
+    if split.holdout != Split.holdout and split.method not in ("holdout", "none"):  # none: a refit may leave it as it was
+        yield Contradiction((("split", "holdout"), method), f"only method = holdout reads it, and method is {split.method}")
     if split.repeats > 1 and split.method in ("predefined", "none"):
         yield Contradiction((("split", "repeats"), method), f"method = {split.method} can be done in one way only; use 1")
     if split.epochs_from is not None and split.method != "none":

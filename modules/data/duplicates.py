@@ -49,7 +49,8 @@ def describe_duplicates(samples: Samples, folds: Sequence[Fold], test: Samples |
         names = [samples.images.name(row) for row in np.flatnonzero(own == number).tolist()]
         if test is not None:
             names += [f"{test.images.name(row)} of the test" for row in np.flatnonzero(of_test == number).tolist()]
-        return " = ".join(list(dict.fromkeys(names))[:TOLD])
+        names = list(dict.fromkeys(names))
+        return " = ".join(names[:TOLD]) + (f" = {len(names) - TOLD} others" if len(names) > TOLD else "")
 
     faults = (
         (differ, "have copies with another label"),

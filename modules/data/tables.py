@@ -77,6 +77,9 @@ def column_of_ids(table: pd.DataFrame, name: str, path: Path, option: str = "id_
     blank = [line for line, value in zip(table.index, ids, strict=True) if not value.strip()]
     if blank:
         raise DataError(f"{path}: {len(blank)} ids in column '{name}' are missing, in lines {shorten(blank)}")
+    returns = [line for line, value in zip(table.index, ids, strict=True) if "\r" in value]
+    if returns:
+        raise DataError(f"{path}: {len(returns)} ids in column '{name}' hold a carriage return, in lines {shorten(returns)}")
     first: dict[str, int] = {}
     twice = [
         f"'{value}' in lines {first[value]} and {line}"

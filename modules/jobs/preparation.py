@@ -90,12 +90,13 @@ def resolve_pretrained(config: Config) -> bool | str | WarmStart:
 
 
 def describe_samples(samples: Samples) -> str:
-    """A digest over ids, images (of files name and size), and labels: a resumed run must find what it started with."""
+    """A digest over ids, images (of files name and size), labels and groups: a resumed run must find what it started with."""
     assert samples.targets is not None
     total = sha256()
     for row, target in enumerate(samples.targets):
         extra = "\textra" if samples.extra is not None and samples.extra[row] else ""
-        total.update(f"{samples.ids[row]}\t{samples.images.identity(row)}\t{samples.classes[target]}{extra}\n".encode())
+        group = "" if samples.groups is None else f"\t{samples.groups[row]}"
+        total.update(f"{samples.ids[row]}\t{samples.images.identity(row)}\t{samples.classes[target]}{group}{extra}\n".encode())
     return total.hexdigest()
 
 
@@ -225,7 +226,7 @@ def _test_set(config: Config, classes: tuple[str, ...]) -> Samples | None:
     """The test set, where it is there already: training does not need it."""
     try:
         return load_test(config.data, contest_folder(config.data, config.settings.data_path), classes)
-    except UserError:
+    except (UserError, OSError):
         return None
 
 
@@ -270,7 +271,9 @@ def _as_they_were(samples: Samples, run: RunDirectory) -> tuple[Samples, tuple[F
     kept = samples.take(np.array([row_of[name] for name in place_of], dtype=np.int64))
     refuse_bad_images(kept)
     if describe_samples(kept) != environment["samples"]:
-        raise DataError(f"{run.path}: ids, images or labels in the training table have changed since this run started; start a new run")
+        raise DataError(
+            f"{run.path}: ids, images, labels or groups in the training table have changed since this run started; start a new run"
+        )
     numbers = np.array([int(number) for number in column(table, "fold", run.folds, "id_column")], dtype=np.int64)
     rows = np.array([place_of[name] for name in ids], dtype=np.int64)
     return kept, folds_of_validations(kept, rows, numbers), str(environment["run_id"])

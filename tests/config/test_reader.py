@@ -413,9 +413,18 @@ def test_options_that_contradict_each_other_are_told_where_they_stand() -> None:
             "[data]\nsource = folder\n[split]\nmethod = predefined\nfold_column = part\n",
             "config.ini:5 [split] fold_column: a column of train_csv, and source = folder has no table of training samples; use csv",
         ),
+        (
+            "[data]\nsource = folder\nimage_column = file\n",
+            "config.ini:3 [data] image_column: a column of a table, and source = folder reads none with images",
+        ),
+        (
+            "[data]\nsource = torchvision\ndataset = MNIST\nsample_submission = template.csv\n",
+            "config.ini:4 [data] sample_submission: source = torchvision reads no template: its submissions have the columns id and label",
+        ),
         ("[data]\nextra_images = more\n", "config.ini:2 [data] extra_images: nothing is read from there without extra_csv"),
         ("[split]\nmethod = predefined\n", "default [split] fold_column: method = predefined needs the column of train_csv with the folds"),
         ("[split]\nfold_column = fold\n", "config.ini:2 [split] fold_column: only method = predefined reads it, and method is auto"),
+        ("[split]\nholdout = 0.3\n", "config.ini:2 [split] holdout: only method = holdout reads it, and method is auto"),
         ("[split]\nmethod = none\nrepeats = 2\n", "config.ini:3 [split] repeats: method = none can be done in one way only; use 1"),
         ("[split]\nepochs_from = latest\n", "config.ini:2 [split] epochs_from: only method = none reads it, and method is auto"),
         (

@@ -47,6 +47,7 @@ NEEDS: dict[tuple[str, str | None], list[str]] = {
     ("method", "predefined"): ["split.fold_column=fold"],
     ("fold_column", None): ["split.method=predefined"],
     ("epochs_from", None): ["split.method=none"],
+    ("holdout", None): ["split.method=holdout"],
 }
 
 
@@ -130,6 +131,7 @@ def test_all_options_changed_at_once_round_trip() -> None:
         "method",
         "fold_column",
         "epochs_from",
+        "holdout",
         "tta",
         "repeats",
     }

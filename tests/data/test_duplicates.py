@@ -98,3 +98,9 @@ def test_files_of_different_sizes_are_not_read_and_20000_take_seconds(tmp_path: 
             return super().digests(rows)
 
     assert number_contents(Watched(images.root, images.files)).tolist() == [0, 1, 2, 2] and read == [2, 3]
+
+
+def test_of_many_copies_their_number_is_told(tmp_path: Path) -> None:
+    samples = samples_of(files_of(tmp_path / "a", [b"same"] * 9 + [b"other"]), [0] * 10)
+    (line,) = describe_duplicates(samples, folds_of([0, 1] * 5), None)
+    assert line.endswith("(the same bytes): a0 = a1 = a2 = 6 others")

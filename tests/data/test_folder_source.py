@@ -157,3 +157,26 @@ def test_nothing_is_written_to_the_folder() -> None:
     before = sorted(os.walk("train"))
     assert folder.load_train(Data(source="folder"), HERE).ids.tolist() == samples.ids.tolist()
     assert sorted(os.walk("train")) == before
+
+
+@pytest.mark.parametrize("name", [b"\xff.png", b"a\rb.png"])
+def test_names_that_no_table_can_hold_are_refused(name: bytes) -> None:
+    touch("train/cat/1.png", "train/dog/1.png")
+    Path(os.fsdecode(b"train/cat/" + name)).touch()
+    with pytest.raises(DataError, match=r"^train: 1 file names are no UTF-8 text, or hold a carriage return: 'cat/\S+'$") as caught:
+        train()
+    str(caught.value).encode()
+
+
+def test_a_folder_that_cannot_be_read_is_not_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    touch("train/cat/1.png", "train/cat/more/2.png", "train/dog/1.png")
+    scandir = os.scandir
+
+    def refuse(path: Any) -> Any:
+        if str(path).endswith("more"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    with pytest.raises(PermissionError, match="train/cat/more"):
+        train()

@@ -174,3 +174,9 @@ def test_ids_that_differ_only_as_text_are_different() -> None:
     ids = ["1", "01", "1.0", "1 ", "NA", "na", "a", "A"]
     table = read_table(write("id\n" + "\n".join(ids) + "\n"), "data", "train_csv")
     assert column_of_ids(table, "id", PATH) == ids
+
+
+def test_an_id_with_a_carriage_return_is_refused_since_it_would_not_come_back() -> None:
+    table = read_table(write('id,label\n"a\rb",1\nc,2\n'), "data", "train_csv")
+    with pytest.raises(DataError, match=r"1 ids in column 'id' hold a carriage return, in lines 2$"):
+        column_of_ids(table, "id", PATH)

@@ -195,7 +195,9 @@ def test_a_table_that_changed_since_is_refused(tmp_path: Path, capsys: pytest.Ca
     table.loc[5, "label"] = "dog" if table.loc[5, "label"] != "dog" else "cat"
     table.to_csv(contest / "train.csv", index=False)
     lines = refusal(run_train, ["--resume", "changed"], capsys)
-    assert lines == ["runs/changed: ids, images or labels in the training table have changed since this run started; start a new run"]
+    assert lines == [
+        "runs/changed: ids, images, labels or groups in the training table have changed since this run started; start a new run"
+    ]
 
 
 def test_two_processes_cannot_train_one_run(uninterrupted: tuple[Path, list[str]], capsys: pytest.CaptureFixture[str]) -> None:

@@ -146,3 +146,17 @@ def test_a_debug_run_is_resumed_by_its_own_command(arguments: list[str], capsys:
     capsys.readouterr()
     assert run_train(*command, "--resume", "here") == 0
     assert capsys.readouterr().out.startswith("runs/here is finished already")
+
+
+def test_a_resumed_run_keeps_its_groups(arguments: list[str], contest: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """On them depends who of the extra rows trains a fold, and what is told of leaks."""
+    assert run_train(*arguments, "data.group_column=person", "split.train_folds=0") == 0
+    more = ["config.ini", "--resume", "here", "split.train_folds=all"]
+    told = refusal(run_train, [*more, "data.group_column="], capsys)
+    assert told == ["override data.group_column: the run was begun with person, not blank; start a new run for that"]
+    table = read(contest / "train.csv")
+    table.assign(person=np.roll(table["person"], 1)).to_csv(contest / "train.csv", index=False)
+    (line,) = refusal(run_train, more, capsys)
+    assert line.endswith("ids, images, labels or groups in the training table have changed since this run started; start a new run")
+    table.to_csv(contest / "train.csv", index=False)
+    assert run_train(*more, "--quiet") == 0

@@ -89,7 +89,11 @@ def _list_images(root: Path, option: str) -> list[str]:
         raise OptionError("data", option, f"{root}: no such folder{hint(root.name, near)}")
     inside = os.path.realpath(root) + os.sep
     files, others, links = [], [], []
-    for place, folders, names in os.walk(root):
+
+    def refuse(error: OSError) -> None:  # os.walk passes over a folder that cannot be read
+        raise error
+
+    for place, folders, names in os.walk(root, onerror=refuse):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         links += [path for name in folders if os.path.islink(path := os.path.join(place, name))]
         for name in names:
@@ -106,9 +110,17 @@ def _list_images(root: Path, option: str) -> list[str]:
     if links:
         told = sorted(Path(path).relative_to(root).as_posix() for path in links)
         raise DataError(f"{root}: {len(links)} links lead out of the folder, or to another folder: {shorten(told)}")
+    broken = sorted(name for name in files if "\r" in name or _is_no_text(name))
+    if broken:
+        raise DataError(f"{root}: {len(broken)} file names are no UTF-8 text, or hold a carriage return: {shorten(map(repr, broken), 3)}")
     if others:
         _warn(f"{len(others)} files in {root} are left out, since their suffix is no image's: {shorten(sorted(others), 3)}")
     return sorted(files)
+
+
+def _is_no_text(name: str) -> bool:
+    """Whether bytes that are no UTF-8 stand in a name, as Python's surrogates."""
+    return any("\ud800" <= character <= "\udfff" for character in name)
 
 
 def _find(ids: list[str], files: list[str], suffix: str | None, root: Path, where: Path) -> list[str]:
