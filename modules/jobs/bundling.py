@@ -25,6 +25,10 @@ Unpack it, then, in the folder that holds this file:
 
     python inference.py settings.data_path=/where/the/test/is
 
+or in any other, such as the one that may be written to where this one may not:
+
+    python /this/folder/inference.py /this/folder/config.ini settings.log_path=/this/folder/runs settings.data_path=/where/the/test/is
+
 The test set's folder has the test images ([data] test_images = {images}) and the contest's template
 ([data] sample_submission = {template}); config.ini says what else is expected. The submission is written to
 {submissions}. No network is needed; the packages in requirements.txt are (the versions that the models were trained with

@@ -48,7 +48,9 @@ def load_test_set(config: Config, runs: Sequence[TrainedRun]) -> TestSet:
     samples = load_test(config.data, folder, run.classes)
     column = id_column(config.data, folder)
     submissions, own_template = Path(config.inference.submission_path), template_path(config.data, folder)
-    inputs = [folder / config.data.sample_submission, *(folder / name for name in (config.data.train_csv, config.data.test_csv) if name)]
+    data = config.data
+    inputs = [folder / name for name in (data.sample_submission, data.train_csv, data.test_csv, data.extra_csv) if name]
+    inputs += [Path(config.inference.answers)] if config.inference.answers else []
 
     def answers() -> Rows | None:
         path = config.inference.answers

@@ -14,7 +14,7 @@ import pandas as pd
 from modules.compute.process import describe_environment
 from modules.compute.storage import write_json, write_text
 from modules.config.command_line import Command, Stopped
-from modules.config.errors import ConfigError
+from modules.config.errors import ConfigError, OptionError
 from modules.config.printer import to_ini
 from modules.config.reader import read_config
 from modules.config.schema import OPTIONS, Config
@@ -24,6 +24,7 @@ from modules.jobs.preparation import describe_samples, for_debugging, prepare, s
 from modules.prediction.predictions import to_csv
 from modules.runs.directory import RunDirectory, create_run, find_run
 from modules.training.plan import Plan
+from modules.training.warm_start import WarmStart
 
 MAY_GROW = ("hyper_params", "epochs")
 
@@ -46,6 +47,7 @@ def open_run(command: Command) -> Iterator[tuple[RunDirectory, Plan]]:
         if now > before:
             say(f"epochs grows from {before} to {now}: the schedule from here on is not that of a run that began with {now}")
         plan = prepare(config, run)
+        _check_warm_start(run, plan)
         run.result.unlink(missing_ok=True)  # epochs grew: until the new ones are done, the run is not complete
         write_text(run.config, to_ini(config, help=False))
         with _saying_how_to_go_on(run):
@@ -127,11 +129,20 @@ def _write_beginning(run: RunDirectory, plan: Plan) -> None:
         "samples": describe_samples(plan.samples),
         "folds": sha256(folds.encode()).hexdigest(),
         "pretrained": str(plan.pretrained),
+        "pretrained_run_id": plan.pretrained.run_id if isinstance(plan.pretrained, WarmStart) else None,
         **describe_environment(plan.process),
     }
     write_json(run.environment, environment)
     write_text(run.folds, folds)
     write_text(run.config, to_ini(plan.config, help=False))
+
+
+def _check_warm_start(run: RunDirectory, plan: Plan) -> None:
+    """Raises OptionError where another run has taken the place of the one that this run began from."""
+    began = run.read_environment().get("pretrained_run_id")
+    if isinstance(plan.pretrained, WarmStart) and began not in (None, plan.pretrained.run_id):
+        fault = f"{plan.pretrained.run.path} is not the run any more that {run.name} began from; start a new run"
+        raise OptionError("model", "pretrained", fault)
 
 
 def _epochs_of(run: RunDirectory) -> int:

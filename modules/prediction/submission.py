@@ -22,7 +22,7 @@ from modules.prediction.metrics import Metric
 from modules.prediction.predictions import Predictions, check_probabilities, to_csv
 
 LEDGER = "ledger.csv"
-LONGEST_NAME = 120
+LONGEST_NAME = 120  # bytes of UTF-8, of which a file's name may have 255
 LEDGER_COLUMNS = ("file", "run", "cv_score", "date", "public_score", "private_score")
 
 
@@ -141,7 +141,10 @@ def find_output(folder: Path, output: str | None, inputs: Iterable[Path]) -> Pat
 def name_after(runs: Sequence[str]) -> str:
     """What belongs to these runs is called after them; a name too long for a file is cut, and told apart by a digest."""
     name = "+".join(runs)
-    return name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 9]}-{sha256(name.encode()).hexdigest()[:8]}"
+    text = name.encode()
+    if len(text) <= LONGEST_NAME:
+        return name
+    return f"{text[: LONGEST_NAME - 9].decode(errors='ignore')}-{sha256(text).hexdigest()[:8]}"
 
 
 def read_answers(path: Path, id_column: str, label_column: str, test_ids: Text, classes: tuple[str, ...]) -> Rows:
@@ -190,8 +193,8 @@ def _read_ledger(path: Path) -> pd.DataFrame:
 
 
 def _free_name(folder: Path, name: str, output: Path | None) -> Path:
-    path, number = folder / f"{name}.csv", 1
-    while path.exists() or path.with_suffix(".json").exists() or path.name == LEDGER or path == output:
+    path, number, taken = folder / f"{name}.csv", 1, None if output is None else output.resolve()
+    while path.exists() or path.with_suffix(".json").exists() or path.name == LEDGER or path.resolve() == taken:
         number += 1
         path = folder / f"{name}-{number}.csv"
     return path

@@ -140,6 +140,8 @@ def create_run(log_path: str, name: str | None, model_name: str) -> RunDirectory
     if name is not None:
         if name in (".", "..", "latest") or "/" in name or "\\" in name:
             raise OptionError("settings", "run_name", f"expected the name of a new folder in {log_path}, got '{name}'")
+        if "," in name:
+            raise OptionError("settings", "run_name", f"a comma stands between names in inference.run; use another than '{name}'")
         try:
             (root / name).mkdir()
         except FileExistsError:

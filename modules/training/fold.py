@@ -31,6 +31,7 @@ from modules.training.parts import evaluate, make_learner, make_network, steps_p
 from modules.training.phases import TrainingPhase
 from modules.training.plan import Plan
 from modules.training.schedule import plateau
+from modules.training.warm_start import WarmStart
 
 
 def train_fold(plan: Plan, fold: Fold, directory: FoldDirectory, sink: Sink) -> tuple[FoldResult, list[str]]:
@@ -72,6 +73,8 @@ def _train(
     A new phase goes on from the weights of the last epoch, be they the best or not; all else in it begins anew.
     """
     metric = find_metric(plan.config.hyper_params.metric)
+    if state is None and isinstance(plan.pretrained, WarmStart):  # the run may have other folds to train than it began with
+        plan.pretrained.check_folds(plan.samples, [each for each in plan.all_folds if each.number == fold.number])
     network = make_network(plan, fold.number, pretrained=plan.pretrained if state is None else False)
     batches, validation = train_batches(plan, fold), valid_batches(plan, fold)
     steps = steps_per_epoch(plan, batches)

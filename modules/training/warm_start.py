@@ -34,7 +34,10 @@ class WarmStart:
         return Trained(self.run.fold(fold).best, classes == self.classes)
 
     def check_folds(self, samples: Samples, folds: Iterable[Fold]) -> None:
-        """Raises OptionError where a fold is missing in the earlier run, or validates other samples there than here."""
+        """Raises OptionError where a fold is missing in the earlier run, or validates other samples there than here.
+
+        Raises DataError where a fold's checkpoint is damaged or not its own.
+        """
         folds = tuple(folds)
         missing = [fold.number for fold in folds if fold.number not in self.folds]
         if missing:
@@ -45,6 +48,16 @@ class WarmStart:
             here, there = set(samples.ids[fold.valid_rows].tolist()), validated.get(fold.number, set())
             if here and here != there:
                 raise OptionError("model", "pretrained", self._difference(fold.number, here, there))
+            self._check_checkpoint(fold.number)
+
+    def _check_checkpoint(self, number: int) -> None:
+        """What torch.load takes in silence: damaged tensors, and weights of another run, fold or class order."""
+        path = self.run.fold(number).best
+        checkpoint = load_checkpoint(path)
+        if (checkpoint.get("run_id"), checkpoint.get("fold")) != (self.run_id, number):
+            raise DataError(f"{path}: this checkpoint is of another run or another fold")
+        if tuple(checkpoint.get("classes", ())) != self.classes:
+            raise DataError(f"{path}: its classes, or their order, are not those of the run")
 
     def _difference(self, number: int, here: set[str], there: set[str]) -> str:
         counts = f"of the {len(here)} samples that fold {number} validates, {self.run.path} validated {len(here & there)} there"

@@ -14,7 +14,7 @@ import pytest
 from modules.config.errors import DataError, OptionError
 from modules.prediction.metrics import METRICS, Metric
 from modules.prediction.predictions import Predictions
-from modules.prediction.submission import Template, fill_template, read_answers, read_template, write_submission
+from modules.prediction.submission import Template, fill_template, name_after, read_answers, read_template, write_submission
 
 ACCURACY = METRICS["accuracy"]
 MANIFEST = {"run": "baseline", "members": [0, 1], "score": 0.5}
@@ -235,3 +235,18 @@ def test_answers_that_do_not_fit_are_refused(text: str, message: str) -> None:
     Path("answers.csv").write_text(text)
     with pytest.raises(DataError, match=message):
         read_answers(Path("answers.csv"), "id", "label", np.array(["a", "b", "c"]), ("cat", "dog"))
+
+
+def test_the_copy_is_told_from_the_submission_however_its_path_is_written() -> None:
+    given, output = predictions(["a", "b"]), Path("submissions/../submissions/sub.csv")
+    fits = fitted(template("id,label\na,\nb,\n"), given)
+    for number in (2, 3):
+        assert write_submission(Path("submissions"), "sub", fits, given, MANIFEST, None, output).name == f"sub-{number}.csv"
+    assert not Path("submissions/sub.json").exists() and output.read_bytes() == Path("submissions/sub-3.csv").read_bytes()
+
+
+def test_a_name_after_runs_in_any_script_fits_a_file_system() -> None:
+    runs = ["画" * 60, "像" * 60]
+    name = name_after(runs)
+    assert len(f".{name}.csv.tmp".encode()) <= 255 and name.startswith("画" * 37) and name != name_after([runs[0], runs[0]])
+    assert name_after(["a" * 60, "b" * 59]) == "a" * 60 + "+" + "b" * 59

@@ -65,6 +65,12 @@ def test_a_name_that_is_no_new_folder_is_refused(name: str) -> None:
     assert str(caught.value).endswith(f"got '{name}'") and list(Path("runs").iterdir()) == []
 
 
+def test_a_name_with_a_comma_which_inference_run_could_not_name_is_refused() -> None:
+    with pytest.raises(OptionError, match=r"^\[settings\] run_name: a comma stands between names in inference.run"):
+        create_run("runs", "a, b", "resnet18")
+    assert list(Path("runs").iterdir()) == []
+
+
 def test_every_path_of_a_run_is_where_the_contract_says() -> None:
     run = RunDirectory(Path("runs/a"))
     found = [run.config, run.environment, run.folds, run.oof, run.result]

@@ -111,6 +111,19 @@ def test_a_bundle_of_two_runs_predicts_offline_what_is_predicted_in_place(
     assert read(folder / "submissions/final.csv")["id"].tolist() == [f"test_{row:03d}" for row in range(30, -1, -1)]
 
 
+def test_a_bundle_predicts_from_another_folder_by_the_line_of_its_readme(made: Path, tmp_path: Path) -> None:
+    """As where the bundle lies in a folder that cannot be written to."""
+    assert run_inference(*known(made, "inference.run=one")) == 0 and run_look("bundle", "one", *known(made)) == 0
+    folder, working = unpacked(Path("one.zip"), tmp_path / "bundle"), tmp_path / "working"
+    working.mkdir()
+    (line,) = (line for line in (folder / "README.txt").read_text().splitlines() if "/this/folder/inference.py" in line)
+    line = line.replace("/this/folder", str(folder)).replace("/where/the/test/is", str(made / "contest"))
+    done = subprocess.run([sys.executable, *line.split()[1:]], cwd=working, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr
+    assert (working / "submissions/one.csv").read_bytes() == Path("submissions/one.csv").read_bytes()
+    assert not (folder / "submissions").exists()
+
+
 def test_a_bundle_holds_what_inference_reads_and_nothing_of_training(made: Path) -> None:
     assert run_look("bundle", "one", *known(made)) == 0
     with zipfile.ZipFile("one.zip") as archive:

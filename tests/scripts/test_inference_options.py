@@ -333,9 +333,11 @@ def test_the_copy_never_replaces_what_is_no_copy(output: str, message: str, root
     assert Path("submissions/old.csv").read_text() == "mine"
 
 
-def test_the_copy_never_replaces_the_template(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    output = root / "contest/sample_submission.csv"
-    (line,) = refusal(run_inference, infer(root, "inference.run=one", f"inference.output={output}"), capsys)
+@pytest.mark.parametrize("file", ["sample_submission.csv", "answers.csv", "extra.csv"])
+def test_the_copy_never_replaces_the_template_or_what_else_is_read(file: str, root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    output, answers = root / "contest" / file, root / "contest/answers.csv"
+    more = ["inference.run=one", f"inference.output={output}", f"inference.answers={answers}", "data.extra_csv=extra.csv"]
+    (line,) = refusal(run_inference, infer(root, *more), capsys)
     assert "is a file of the contest" in line
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
@@ -136,6 +137,10 @@ def test_repeated_folds_are_compared_fold_by_fold(earlier: tuple[Path, list[str]
     run.path.mkdir()
     rows = [("train_000", 0), ("train_001", 1), ("train_001", 2), ("train_000", 3), ("train_002", -1)]
     run.folds.write_text("id,fold\n" + "".join(f"{name},{number}\n" for name, number in rows))
+    trained = load_checkpoint(plan.pretrained.run.fold(0).best)
+    for number in range(4):
+        run.fold(number).path.mkdir()
+        torch.save({**trained, "fold": number}, run.fold(number).best)
     warm = replace(plan.pretrained, run=run, folds=(0, 1, 2, 3))
     one = {number: plan.samples.ids.tolist().index(name) for name, number in rows}
     warm.check_folds(plan.samples, [Fold(number, np.arange(0), np.array([row])) for number, row in one.items() if number >= 0])
@@ -197,6 +202,58 @@ def test_once_every_fold_has_begun_the_earlier_run_may_go(
     shutil.rmtree(grown / "fold1")
     line = refusal(run_train, ["--resume", str(grown), "hyper_params.epochs=3", "--quiet"], capsys)[-1]
     assert line.endswith(f"{source}: no such file; expected auto, true, false, a file of weights or a finished run")
+
+
+def test_a_fold_that_joins_on_resume_is_not_validated_on_what_its_weights_learnt_from(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    contest = make_contest(tmp_path / "contest")
+    table = pd.read_csv(contest / "train.csv", dtype=str)
+    table["then"] = [str(row // 3 % 3) for row in range(len(table))]
+    table["now"] = [{"0": "0", "1": "2", "2": "1"}[number] for number in table["then"]]
+    table.to_csv(contest / "train.csv", index=False)
+    Path("config.ini").touch()
+    arguments = fast(contest, "data.test_csv=test.csv", "hyper_params.epochs=1", "split.method=predefined")
+    assert run_train(*arguments, "split.fold_column=then", "settings.run_name=then", "--quiet") == 0
+    warm = ["split.fold_column=now", "model.pretrained=then", "settings.run_name=now"]
+    assert run_train(*arguments, *warm, "split.train_folds=0", "--quiet") == 0
+    line = refusal(run_train, ["--resume", "now", "split.train_folds=all", "--quiet"], capsys)[-1]
+    assert "18 that its model may have learnt from would be validated" in line
+    assert not Path("runs/now/fold1/best.pt").exists()
+
+
+@pytest.mark.parametrize("fault", ["a flipped bit", "another fold", "another run", "another class order"])
+def test_every_folds_checkpoint_is_looked_at_before_the_first_of_them_trains(
+    earlier: tuple[Path, list[str]], tmp_path: Path, fault: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root, arguments = earlier
+    part = shutil.copytree(root / "runs/a", tmp_path / "part")
+    best = part / "fold1/best.pt"
+    if fault == "a flipped bit":
+        content = bytearray(best.read_bytes())
+        content[len(content) // 2] ^= 4
+        best.write_bytes(content)
+    else:
+        change = {"another fold": {"fold": 0}, "another run": {"run_id": "x"}, "another class order": {"classes": ["dog", "cat", "eel"]}}
+        torch.save({**load_checkpoint(best), **change[fault]}, best)
+    (line,) = refusal(run_train, [*arguments, f"model.pretrained={part}", "settings.run_name=begun", "--quiet"], capsys)
+    told = {"a flipped bit": "damaged", "another class order": "its classes, or their order"}
+    assert line.startswith(f"{best}: ") and told.get(fault, "of another run or another fold") in line
+    assert not (root / "runs/begun").exists()
+
+
+def test_another_run_in_the_place_of_the_one_that_a_run_began_from_is_refused(
+    earlier: tuple[Path, list[str]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root, arguments = earlier
+    source = shutil.copytree(root / "runs/a", tmp_path / "source")
+    assert run_train(*arguments, f"model.pretrained={source}", "hyper_params.epochs=1", "settings.run_name=first", "--quiet") == 0
+    shutil.rmtree(source)
+    more = [f"settings.log_path={tmp_path}", "settings.run_name=source", "hyper_params.epochs=1", "data.mean=0.9", "--quiet"]
+    assert run_train(*arguments, *more) == 0
+    line = refusal(run_train, ["--resume", str(root / "runs/first"), "hyper_params.epochs=2", "--quiet"], capsys)[-1]
+    assert line.endswith(f"{source} is not the run any more that first began from; start a new run")
+    assert (root / "runs/first/result.json").exists()
 
 
 def _interrupted(*arguments: object) -> None:
