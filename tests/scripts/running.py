@@ -38,6 +38,21 @@ def refusal(script: Any, arguments: list[str], capsys: pytest.CaptureFixture[str
     return [line for line in lines if not line.startswith(("no GPU found", "warning:"))]
 
 
+def known(root: Path, *more: str) -> list[str]:
+    """Arguments that find the runs and the contest in `root`; nothing that a checkpoint carries is said again."""
+    return [
+        str(root / "config.ini"),
+        "data.source=csv",
+        "data.image_suffix=.png",
+        "settings.gpu=false",
+        "settings.num_workers=0",
+        "compute.threads=1",
+        f"settings.data_path={root / 'contest'}",
+        f"settings.log_path={root / 'runs'}",
+        *more,
+    ]
+
+
 def digests(run: Path) -> dict[str, Any]:
     """What must be equal of two runs that learnt the same: weights, optimiser, predictions, scores."""
     found: dict[str, Any] = {}

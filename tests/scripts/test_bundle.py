@@ -19,7 +19,7 @@ from modules.compute.process import Process
 from modules.config.reader import read_config
 from modules.jobs.trained import open_trained, restore_member
 from tests.making import CLASSES, fast, make_contest, write_config
-from tests.scripts.running import read, refusal, run_inference, run_look, run_train
+from tests.scripts.running import known, read, refusal, run_inference, run_look, run_train
 
 PLAIN = Process(torch.device("cpu"), "float32", False, 0, 1)
 OFFLINE = """import socket
@@ -44,21 +44,6 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
         arguments = fast(contest, f"settings.log_path={root / 'runs'}", f"settings.run_name={name}", *more)
         assert run_train(str(config), *arguments, "--quiet") == 0
     return root
-
-
-def known(root: Path, *more: str) -> list[str]:
-    """Arguments that find the runs and the contest."""
-    return [
-        str(root / "config.ini"),
-        "data.source=csv",
-        "data.image_suffix=.png",
-        "settings.gpu=false",
-        "settings.num_workers=0",
-        "compute.threads=1",
-        f"settings.data_path={root / 'contest'}",
-        f"settings.log_path={root / 'runs'}",
-        *more,
-    ]
 
 
 def unpacked(archive: Path, folder: Path) -> Path:

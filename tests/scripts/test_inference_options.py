@@ -15,7 +15,7 @@ from sklearn.metrics import roc_auc_score
 
 from modules.reporting.summary import describe_result
 from tests.making import CLASSES, fast, make_contest, write_config
-from tests.scripts.running import read, refusal, run_inference, run_train
+from tests.scripts.running import known, read, refusal, run_inference, run_train
 
 PROBABILITIES = [f"p:{name}" for name in CLASSES]
 
@@ -44,25 +44,10 @@ def root(made: Path, tmp_path: Path) -> Path:
     return tmp_path
 
 
-def infer(root: Path, *more: str) -> list[str]:
-    """Arguments that predict the contest; nothing that a checkpoint carries is said again."""
-    return [
-        str(root / "config.ini"),
-        "data.source=csv",
-        "data.image_suffix=.png",
-        "settings.gpu=false",
-        "settings.num_workers=0",
-        "compute.threads=1",
-        f"settings.data_path={root / 'contest'}",
-        f"settings.log_path={root / 'runs'}",
-        *more,
-    ]
-
-
 def submit(root: Path, name: str, *more: str) -> tuple[np.ndarray, dict[str, Any]]:
     """The (N, 3) probabilities that were submitted, and the manifest."""
     folder = root / "submissions" / name
-    assert run_inference(*infer(root, f"inference.submission_path={folder}", *more)) == 0
+    assert run_inference(*known(root, f"inference.submission_path={folder}", *more)) == 0
     (path,) = [each for each in folder.glob("*.csv") if each.name != "ledger.csv"]
     return read(path)[list(CLASSES)].to_numpy(dtype=np.float64), json.loads(path.with_suffix(".json").read_text())
 
@@ -198,7 +183,7 @@ def test_a_run_without_scores_predicts_and_blends_uniformly(refitted: Path, fold
 
 @pytest.mark.parametrize("weights", ["score", "oof"])
 def test_a_run_without_scores_has_no_weights_by_score(weights: str, refitted: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    lines = refusal(run_inference, infer(refitted, "inference.run=two,one", f"inference.weights={weights}"), capsys)
+    lines = refusal(run_inference, known(refitted, "inference.run=two,one", f"inference.weights={weights}"), capsys)
     assert lines == [f"override inference.weights: {weights} needs scores, and one was trained without validation; use uniform"]
 
 
@@ -206,7 +191,7 @@ def test_what_cannot_be_blended_is_one_line(root: Path, capsys: pytest.CaptureFi
     import torch
 
     def refused(*more: str) -> str:
-        (line,) = refusal(run_inference, infer(root, *more), capsys)
+        (line,) = refusal(run_inference, known(root, *more), capsys)
         return line
 
     assert "one stands twice" in refused("inference.run=one,one")
@@ -231,7 +216,7 @@ def test_d4_is_refused_for_a_run_that_is_not_square(root: Path, capsys: pytest.C
         path = root / f"runs/two/fold{number}/best.pt"
         checkpoint = torch.load(path, weights_only=True)
         torch.save({**checkpoint, "preprocessing": {**checkpoint["preprocessing"], "size": [32, 40]}}, path)
-    lines = refusal(run_inference, infer(root, "inference.run=one,two", "inference.tta=d4"), capsys)
+    lines = refusal(run_inference, known(root, "inference.run=one,two", "inference.tta=d4"), capsys)
     assert lines == ["override inference.tta: d4 turns images by a quarter, and those of two are 32 x 40; use hvflip"]
 
 
@@ -300,7 +285,7 @@ def test_the_copy_has_a_fixed_name_and_is_replaced_each_time(root: Path) -> None
     for number, (how, output, place) in enumerate(
         [("mean", "final.csv", "sent/final.csv"), ("rank", "final.csv", "sent/final.csv"), ("mean", "a/b/final.csv", "a/b/final.csv")], 1
     ):
-        assert run_inference(*infer(root, *more, f"inference.output={output}", f"inference.ensemble={how}")) == 0
+        assert run_inference(*known(root, *more, f"inference.output={output}", f"inference.ensemble={how}")) == 0
         written = Path("sent/one.csv" if number == 1 else f"sent/one-{number}.csv")
         assert Path(place).read_bytes() == written.read_bytes() and written.with_suffix(".json").is_file()
     assert read(Path("sent/ledger.csv"))["file"].tolist() == ["one.csv", "one-2.csv", "one-3.csv"]
@@ -309,7 +294,7 @@ def test_the_copy_has_a_fixed_name_and_is_replaced_each_time(root: Path) -> None
 
 def test_a_copy_named_as_the_run_leaves_that_name_free(root: Path) -> None:
     for _ in range(2):
-        assert run_inference(*infer(root, "inference.run=one", "inference.output=one.csv")) == 0
+        assert run_inference(*known(root, "inference.run=one", "inference.output=one.csv")) == 0
     assert read(Path("submissions/ledger.csv"))["file"].tolist() == ["one-2.csv", "one-3.csv"]
     assert Path("submissions/one.csv").read_bytes() == Path("submissions/one-3.csv").read_bytes()
 
@@ -328,7 +313,7 @@ def test_the_copy_never_replaces_what_is_no_copy(output: str, message: str, root
     Path("submissions/folder").mkdir(parents=True)
     for name in ("old.csv", "old.json"):
         Path("submissions", name).write_text("mine")
-    lines = refusal(run_inference, infer(root, "inference.run=one", f"inference.output={output}"), capsys)
+    lines = refusal(run_inference, known(root, "inference.run=one", f"inference.output={output}"), capsys)
     assert lines == [f"override inference.output: {message}; name another file, such as submission.csv"]
     assert Path("submissions/old.csv").read_text() == "mine"
 
@@ -337,13 +322,13 @@ def test_the_copy_never_replaces_what_is_no_copy(output: str, message: str, root
 def test_the_copy_never_replaces_the_template_or_what_else_is_read(file: str, root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     output, answers = root / "contest" / file, root / "contest/answers.csv"
     more = ["inference.run=one", f"inference.output={output}", f"inference.answers={answers}", "data.extra_csv=extra.csv"]
-    (line,) = refusal(run_inference, infer(root, *more), capsys)
+    (line,) = refusal(run_inference, known(root, *more), capsys)
     assert "is a file of the contest" in line
 
 
 def test_quiet_prints_the_result_alone(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     answers = f"inference.answers={root / 'contest/answers.csv'}"
-    assert run_inference(*infer(root, "inference.run=one,flip", "inference.tta=hflip", "inference.output=x.csv", answers), "--quiet") == 0
+    assert run_inference(*known(root, "inference.run=one,flip", "inference.tta=hflip", "inference.output=x.csv", answers), "--quiet") == 0
     lines = capsys.readouterr().out.splitlines()
     assert [line.split(":")[0] for line in lines] == ["submission", "copied to", "score against the answers"]
 
@@ -352,6 +337,6 @@ def test_a_class_column_is_filled_from_ranks_with_a_warning(root: Path, capsys: 
     pd.DataFrame({"id": read(root / "contest/sample_submission.csv")["id"], "label": "cat"}).to_csv(
         root / "contest/sample_submission.csv", index=False
     )
-    assert run_inference(*infer(root, "inference.run=one", "inference.ensemble=rank")) == 0
+    assert run_inference(*known(root, "inference.run=one", "inference.ensemble=rank")) == 0
     assert "the class of the highest rank may not be the most probable" in capsys.readouterr().err
     assert set(read(Path("submissions/one.csv"))["label"]) <= set(CLASSES)
