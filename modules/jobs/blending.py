@@ -36,12 +36,16 @@ class Measured:
 
 @dataclass(frozen=True)
 class Blend:
-    """weights: one a member, in the order of `members`, summing to 1. cv_score: None where it is not known."""
+    """weights: one a member, in the order of `members`, summing to 1. cv_score: None where it is not known.
+
+    cv_coverage: the share of the training samples that it is of, 0 where it is not known.
+    """
 
     runs: tuple[TrainedRun, ...]
     weights: tuple[float, ...]
     measured: tuple[Measured, ...]
     cv_score: float | None
+    cv_coverage: float
 
     @property
     def members(self) -> tuple[Member, ...]:
@@ -62,10 +66,11 @@ class Blend:
 
 @dataclass(frozen=True)
 class SharedRows:
-    """The rows that all runs have out of fold. members: (runs, N, classes). targets: (N,)."""
+    """The rows that all runs have out of fold. members: (runs, N, classes). targets: (N,). coverage: of the training samples."""
 
     members: NDArray[np.float32]
     targets: Rows
+    coverage: float
 
 
 def make_blend(config: Config, runs: tuple[TrainedRun, ...], process: Process, quiet: bool) -> Blend:
@@ -78,13 +83,13 @@ def make_blend(config: Config, runs: tuple[TrainedRun, ...], process: Process, q
     known = [_own_or_again(config, run, process, quiet, len(runs) > 1) for run in runs]
     measured = tuple(_measure(run, found) for run, found in zip(runs, known, strict=True))
     if len(runs) == 1:
-        return Blend(runs, _member_weights(config, runs, None), measured, measured[0].score)
+        return Blend(runs, _member_weights(config, runs, None), measured, measured[0].score, runs[0].result["coverage"])
     shared = _shared_rows(runs, known)
     weights = _member_weights(config, runs, shared)
-    score = None
-    if shared is not None:
-        score = metric.score(shared.targets, combine(shared.members, how, _run_weights(runs, weights)))
-    return Blend(runs, weights, measured, score)
+    if shared is None:
+        return Blend(runs, weights, measured, None, 0.0)
+    score = metric.score(shared.targets, combine(shared.members, how, _run_weights(runs, weights)))
+    return Blend(runs, weights, measured, score, shared.coverage)
 
 
 def describe_blend(config: Config, blend: Blend) -> list[str]:
@@ -99,7 +104,8 @@ def describe_blend(config: Config, blend: Blend) -> list[str]:
             )
     if len(blend.runs) > 1:
         shares = ", ".join(f"{run.name} {weight:.3f}" for run, weight in zip(blend.runs, blend.run_weights(), strict=True))
-        score = "CV unknown" if blend.cv_score is None else f"CV {blend.metric.name} {blend.cv_score:.4f} out-of-fold"
+        part = "" if blend.cv_coverage > 0.9999 else f", of {blend.cv_coverage:.1%} of the samples, which all runs have"
+        score = "CV unknown" if blend.cv_score is None else f"CV {blend.metric.name} {blend.cv_score:.4f} out-of-fold{part}"
         lines.append(f"blend of {len(blend.members)} models, {config.inference.ensemble}: {score} (weights of the runs: {shares})")
     return lines
 
@@ -181,7 +187,8 @@ def _shared_rows(runs: Sequence[TrainedRun], known: Sequence[OutOfFold | None]) 
         if not np.array_equal(other, targets[0]):
             raise DataError(f"{runs[0].name} and {run.name} cannot be blended: the same ids have other labels")
     members = np.stack([each.predictions.probabilities[places] for each, places in zip(single, rows, strict=True)])
-    return SharedRows(members, targets[0])
+    samples = len(single[0].predictions.ids) / runs[0].result["coverage"]
+    return SharedRows(members, targets[0], len(ids) / samples)
 
 
 def _one_row_an_id(found: OutOfFold) -> OutOfFold:

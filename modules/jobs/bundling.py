@@ -11,6 +11,7 @@ from typing import Any, BinaryIO
 from modules.compute.storage import write_atomically
 from modules.config.command_line import Command
 from modules.config.printer import to_ini
+from modules.config.reader import read_config
 from modules.config.schema import SECTIONS, Config
 from modules.jobs.trained import CARRIED, TrainedRun, open_trained
 from modules.prediction.submission import name_after
@@ -40,6 +41,10 @@ inference.output=/kaggle/working/submission.csv, settings.gpu=false, ...
 def bundle(command: Command) -> list[str]:
     """Writes NAME.zip to the current folder, beside what is there; returns what to print. Raises UserError as inference does."""
     config = command.config
+    if not command.config_files:  # a config.ini that lies here may be of another contest; the run's own says what is needed
+        said, _ = read_config([], command.overrides)
+        settings = replace(said.settings, log_path=config.settings.log_path)
+        config = replace(said, settings=settings, inference=replace(said.inference, run=config.inference.run))
     if command.runs:
         config = replace(config, inference=replace(config.inference, run=command.runs))
     runs = open_trained(config)

@@ -44,7 +44,7 @@ def _describe(plan: Plan, test_samples: int) -> list[str]:
     lines = [
         f"samples   {len(samples)} to train with, {test_samples} to predict",
         f"classes   {len(samples.classes)}: {classes}{more}",
-        f"folds     {len(plan.folds)}, of {', '.join(str(len(fold.valid_rows)) for fold in plan.folds)} validated samples",
+        _describe_folds(plan),
         f"images    {plan.preprocessing.channels} x {size.height} x {size.width}, {plan.preprocessing.resize}",
         f"steps     {sum(steps) * epochs:,}: {epochs} epochs of {', '.join(map(str, steps))} steps, at most",
         f"device    {plan.process.describe()}",
@@ -55,6 +55,13 @@ def _describe(plan: Plan, test_samples: int) -> list[str]:
     if samples.groups is not None:
         lines.insert(2, f"groups    {len(np.unique(samples.groups))}")
     return lines
+
+
+def _describe_folds(plan: Plan) -> str:
+    validated = [len(fold.valid_rows) for fold in plan.folds]
+    if not sum(validated):
+        return "folds     none: everything trains, and nothing is validated"
+    return f"folds     {len(validated)}, of {', '.join(map(str, validated))} validated samples"
 
 
 def _describe_network(plan: Plan, module: nn.Module) -> str:

@@ -105,6 +105,7 @@ def submit(config: Config, blend: Blend, test: TestSet, predictions: Predictions
         "tta": config.inference.tta,
         "metric": blend.metric.name,
         "cv_score": blend.cv_score,
+        "cv_coverage": blend.cv_coverage,
     }
     folder = Path(config.inference.submission_path)
     return write_submission(folder, name_after(names), test.template, predictions, manifest, blend.cv_score, test.output)

@@ -12,8 +12,9 @@ import numpy as np
 
 from modules.compute.process import start_process
 from modules.config.errors import DataError, OptionError, UserError, gather, shorten
-from modules.config.schema import Config
-from modules.config.values import ClassWeights
+from modules.config.reader import read_config
+from modules.config.schema import OPTIONS, Config
+from modules.config.values import ClassWeights, format_value
 from modules.data.class_weights import order_weights
 from modules.data.duplicates import describe_duplicates
 from modules.data.preprocessing import Preprocessing, make_preprocessing
@@ -30,9 +31,12 @@ from modules.training.optimizer import check_optimizer
 from modules.training.plan import Plan
 from modules.training.warm_start import WarmStart, explain_no_source, find_warm_start, open_warm_start
 
+NOT_OF_A_REFIT = {("hyper_params", "epochs"), ("hyper_params", "patience"), ("inference", "tta"), ("settings", "debug")}
 DEBUG_FOLDS = 2
 DEBUG_BATCHES = 3
 TOLD = 20
+LOOKED_AT = 8  # images, to see whether they are in colour
+COLOURED = 32  # levels of 255 that a pixel's channels differ by
 
 
 def prepare(config: Config, run: RunDirectory | None = None) -> Plan:
@@ -61,6 +65,7 @@ def prepare(config: Config, run: RunDirectory | None = None) -> Plan:
         if isinstance(pretrained, WarmStart):
             pretrained.check_folds(samples, choose_folds(all_folds, config.split.train_folds))
         say(*describe_duplicates(samples, all_folds, _test_set(config, samples.classes)))
+        say(*_colours_lost(samples, config.data.channels))
         run_id = uuid.uuid4().hex
     else:
         samples, all_folds, run_id = _as_they_were(samples, run)
@@ -142,7 +147,23 @@ def _with_epochs_of(config: Config, name: str) -> Config:
         message = f"expected fewer than the {epochs} epochs of {run.name}, got '{hyper.warmup_epochs:g}'"
         raise OptionError("hyper_params", "warmup_epochs", message)
     say(f"epochs = {epochs}: the mean best epoch of {run.name}, which came after {shorten(result['best_epochs'], 10)} epochs")
+    _warn_of_differences(config, run)
     return replace(config, split=replace(config.split, epochs_from=run.name), hyper_params=replace(hyper, epochs=epochs))
+
+
+def _warn_of_differences(config: Config, run: RunDirectory) -> None:
+    """Says what is set otherwise than in the run whose epochs are taken: they may not suit then."""
+    own, _ = read_config([run.config])
+    differ = [
+        f"{section}.{option.name} = {format_value(there).strip() or 'blank'} there, {format_value(here).strip() or 'blank'} here"
+        for section, options in OPTIONS.items()
+        for option in options.values()
+        if option.learnt and section != "split" and (section, option.name) not in NOT_OF_A_REFIT
+        for there, here in [(getattr(getattr(each, section), option.name) for each in (own, config))]
+        if there != here
+    ]
+    if differ:
+        say(f"warning: the epochs of {run.name} may not suit, since not all is as it was: {shorten(differ)}")
 
 
 def folds_of(samples: Samples, config: Config) -> tuple[Fold, ...]:
@@ -209,6 +230,18 @@ def _with_known_weights(config: Config, samples: Samples) -> Samples:
     if isinstance(config.hyper_params.class_weights, ClassWeights):
         order_weights(config.hyper_params.class_weights, samples.classes)
     return samples
+
+
+def _colours_lost(samples: Samples, channels: int) -> list[str]:
+    """A warning where channels = 1 makes colour photographs grey: a config that was made for other images says so seldom on purpose."""
+    if channels != 1:
+        return []
+    rows = _spread(np.arange(len(samples)), LOOKED_AT)
+    try:
+        coloured = sum(int(np.ptp(samples.images.read(row, 3), axis=-1).max()) > COLOURED for row in rows.tolist())
+    except DataError:  # damaged; training tells of it
+        return []
+    return ["warning: the images are in colour, and data.channels = 1 makes them grey"] if coloured > len(rows) / 2 else []
 
 
 def _leaks(samples: Samples, folds: tuple[Fold, ...]) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -33,6 +34,7 @@ CARRIED = (
     ("model", "name"),
     ("augmentation", "valid"),
 )
+SHARED = CARRIED[:3]  # the contest itself; in all else the members of a blend may differ from each other, and so from the config
 
 
 Checkpoint = dict[str, Any]
@@ -106,7 +108,7 @@ def _find(config: Config, name: str) -> RunDirectory:
 def _open(config: Config, directory: RunDirectory) -> TrainedRun:
     result = directory.read_result()
     own, _ = read_config([directory.config])
-    _refuse_contradictions(config, own, directory)
+    _refuse_contradictions(config, own, directory, CARRIED if len(config.inference.run) == 1 else SHARED)
     checkpoints = tuple(_load_member(directory, result, number) for number in result["fold_numbers"])
     first = checkpoints[0]["preprocessing"]
     if any(checkpoint["preprocessing"] != first for checkpoint in checkpoints):
@@ -114,9 +116,9 @@ def _open(config: Config, directory: RunDirectory) -> TrainedRun:
     return TrainedRun(directory, own, result, checkpoints)
 
 
-def _refuse_contradictions(config: Config, own: Config, directory: RunDirectory) -> None:
+def _refuse_contradictions(config: Config, own: Config, directory: RunDirectory, options: Iterable[tuple[str, str]]) -> None:
     lines = []
-    for section, option in CARRIED:
+    for section, option in options:
         trained, said = (getattr(getattr(each, section), option) for each in (own, config))
         if (section, option) in config.origins and trained != said:
             now, then = format_value(said).strip() or "blank", format_value(trained).strip() or "blank"

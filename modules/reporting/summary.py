@@ -17,7 +17,7 @@ def describe_start(run: RunDirectory, plan: Plan) -> str:
     model, samples = plan.config.model, plan.samples
     start = f" from {plan.pretrained}" if isinstance(plan.pretrained, WarmStart) else ""
     return (
-        f"{run.path}: {len(samples)} samples of {len(samples.classes)} classes, {len(plan.folds)} folds,"
+        f"{run.path}: {len(samples)} samples of {len(samples.classes)} classes, {count_folds(len(plan.folds))},"
         f" {model.library} {model.name}{start}, {plan.process.describe()}"
     )
 
@@ -38,8 +38,11 @@ def describe_result(result: Mapping[str, Any]) -> list[str]:
 def describe_trained(run: RunDirectory, result: Mapping[str, Any]) -> str:
     debug = ", a debug run" if result["debug"] else ""
     score = f"CV {result['metric']} {result['oof']:.4f}" if result["coverage"] else "no CV score: nothing was validated"
-    folds = "1 fold" if len(result["fold_numbers"]) == 1 else f"{len(result['fold_numbers'])} folds"
-    return f"{run.path}{debug}: {folds}, {score}"
+    return f"{run.path}{debug}: {count_folds(len(result['fold_numbers']))}, {score}"
+
+
+def count_folds(count: int) -> str:
+    return "1 fold" if count == 1 else f"{count} folds"
 
 
 def describe_submission(path: Path, template: Template, score: float | None, metric: str, output: Path | None = None) -> list[str]:

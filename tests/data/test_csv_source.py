@@ -143,7 +143,10 @@ def test_without_id_column_and_template_the_column_must_be_named() -> None:
 
 
 def test_blank_groups_are_refused_with_their_lines() -> None:
-    with pytest.raises(DataError, match=r"^train\.csv: 2 cells of group_column 'person' are blank, in lines 3, 4$"):
+    with pytest.raises(
+        DataError,
+        match=r"^train\.csv: 2 cells of group_column 'person' are blank, in lines 3, 4; give each a name of its own, such as its id$",
+    ):
         contest("id,label,person\n1,a,p\n2,b,\n3,b, \n", group_column="person")
 
 

@@ -44,6 +44,24 @@ def root(made: Path, tmp_path: Path) -> Path:
     return tmp_path
 
 
+def test_what_members_differ_in_is_not_held_against_them_by_the_config(root: Path) -> None:
+    """One run is refused where the config says another image size; two that differ cannot both be as it says."""
+    said = ("data.image_size=32", "data.mean=0.5", "inference.submission_path=out")
+    assert run_inference(*known(root, *said, "inference.run=two")) == 2
+    assert run_inference(*known(root, *said, "inference.run=one,two")) == 0
+    assert run_inference(*known(root, "data.source=folder", "inference.run=one,two")) == 2
+
+
+def test_the_score_of_a_blend_says_how_many_samples_it_is_of(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    whole = read(root / "runs/two/oof.csv")
+    whole[whole["fold"] == "1"].to_csv(root / "runs/two/oof.csv", index=False)
+    _, manifest = submit(root, "part", "inference.run=one,two")
+    assert "out-of-fold, of 50.0% of the samples, which all runs have (" in capsys.readouterr().out
+    assert manifest["cv_coverage"] == 0.5
+    _, manifest = submit(root, "whole", "inference.run=one,flip")
+    assert "of the samples" not in capsys.readouterr().out and manifest["cv_coverage"] == 1
+
+
 def submit(root: Path, name: str, *more: str) -> tuple[np.ndarray, dict[str, Any]]:
     """The (N, 3) probabilities that were submitted, and the manifest."""
     folder = root / "submissions" / name
@@ -195,9 +213,6 @@ def test_what_cannot_be_blended_is_one_line(root: Path, capsys: pytest.CaptureFi
         return line
 
     assert "one stands twice" in refused("inference.run=one,one")
-    assert refused("inference.run=one,two", "data.image_size=32").startswith(
-        "override data.image_size: 32, but two was trained with 40; leave it out"
-    )
     edit_result(root / "runs/one", metric="log_loss")
     assert "ranks are none; use mean, geometric or logit" in refused("inference.run=one", "inference.ensemble=rank")
     assert "scores of log_loss and roc_auc cannot be compared" in refused("inference.run=one,two", "inference.weights=score")

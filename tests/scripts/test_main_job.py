@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from sklearn.metrics import accuracy_score, log_loss
 
 from modules.runs.checkpoint import load_checkpoint
@@ -405,6 +406,18 @@ def test_validation_and_test_images_go_through_valid_alone(contest: Path) -> Non
     assert run_inference(*_named(contest, "inference.run=plain")) == 0
     right, wrong = read(Path("submissions/plain.csv")), read(Path("submissions/inverted.csv"))
     assert not right["label"].equals(wrong["label"])
+
+
+def test_colours_that_would_be_lost_are_told(contest: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    told = "warning: the images are in colour, and data.channels = 1 makes them grey"
+    assert run_train(*_named(contest, "data.channels=1"), "--check") == 0
+    assert told in capsys.readouterr().err
+    assert run_train(*_named(contest), "--check") == 0
+    assert told not in capsys.readouterr().err
+    for path in (contest / "train").glob("*.png"):
+        Image.open(path).convert("L").convert("RGB").save(path)
+    assert run_train(*_named(contest, "data.channels=1"), "--check") == 0
+    assert told not in capsys.readouterr().err
 
 
 def test_the_metric_chooses_the_best_epoch_and_is_what_is_told(contest: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -113,6 +113,17 @@ def test_a_refit_that_is_stopped_and_resumed_learns_the_same(arguments: list[str
     }
 
 
+def test_what_a_refit_has_otherwise_than_the_run_of_its_epochs_is_told(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_train(*arguments) == 0
+    assert "may not suit" not in capsys.readouterr().err
+    refit = ["split.method=none", "split.epochs_from=here", "settings.run_name=refit"]
+    assert run_train("runs/here/config.ini", *refit, "--check") == 0
+    assert "may not suit" not in capsys.readouterr().err
+    assert run_train(*arguments, *refit, "hyper_params.batch_size=16", "data.channels=1", "--check") == 0
+    told = "may not suit, since not all is as it was: data.channels = 3 there, 1 here, hyper_params.batch_size = 8 there, 16 here\n"
+    assert told in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("name", "message"),
     [("nothing", "no run 'nothing'; runs has no run"), ("latest", "runs: no finished run to predict with; python train.py makes one")],

@@ -76,7 +76,8 @@ def groups_of(table: pd.DataFrame, name: str | None, path: Path) -> Text | None:
     groups = column(table, name, path, "group_column")
     blank = [line for line, group in zip(table.index, groups, strict=True) if not group.strip()]
     if blank:
-        raise DataError(f"{path}: {len(blank)} cells of group_column '{name}' are blank, in lines {shorten(blank)}")
+        fault = f"{len(blank)} cells of group_column '{name}' are blank, in lines {shorten(blank)}"
+        raise DataError(f"{path}: {fault}; give each a name of its own, such as its id")
     return np.array(groups)
 
 
