@@ -209,6 +209,7 @@ def uninterrupted(contest: Path) -> tuple[Plan, dict[str, Any]]:
     return plan, digests(directory)
 
 
+@pytest.mark.slow
 def test_a_fold_stopped_after_any_epoch_comes_to_the_same_result(uninterrupted: tuple[Plan, dict[str, Any]]) -> None:
     plan, expected = uninterrupted
     for stop in (1, 2, 3, 4):
