@@ -11,7 +11,7 @@ from types import MappingProxyType
 from typing import Any, Literal, get_type_hints
 
 from modules.config.pipeline import Pipeline
-from modules.config.values import Bounds, ClassWeights, Size
+from modules.config.values import Bounds, ClassWeights, Size, Unfreezing
 
 MANY = 1_000_000
 
@@ -134,7 +134,12 @@ class Model:
         learnt=True,
     )
     freeze: Literal["none", "backbone"] | tuple[str, ...] = option(
-        "none", "what never trains: none, backbone (all but the head), or module names such as conv1, layer1", learnt=True
+        "none", "what does not train: none, backbone (all but the head), or module names such as conv1, layer1", learnt=True
+    )
+    unfreeze: Unfreezing | None = option(
+        None,
+        "what of it begins to train when, epoch: module names, such as 2: layer4, 4: layer3, 6: all; each time with a schedule of its own",
+        learnt=True,
     )
     head_init: Literal["default", "xavier", "kaiming", "normal", "zeros"] = option(
         "default", "first values of the new head; default: the library's own", learnt=True
@@ -358,7 +363,7 @@ def contradictions(config: Config) -> list[Contradiction]:
         if getattr(config.augmentation, name) > 0 and hyper.batch_size == 1:
             message = "images of one batch are blended, and batch_size is 1; use 2 or more"
             found.append(Contradiction((("augmentation", name), ("hyper_params", "batch_size")), message))
-    return [*found, *_of_sources(config), *_of_splits(config), *_of_views(config)]
+    return [*found, *_of_sources(config), *_of_splits(config), *_of_phases(config), *_of_views(config)]
 
 
 def _of_sources(config: Config) -> Iterator[Contradiction]:
@@ -402,6 +407,23 @@ def _of_splits(config: Config) -> Iterator[Contradiction]:
         yield Contradiction(
             (("hyper_params", "scheduler"), method), "plateau follows the validation's score, and method = none has no validation"
         )
+
+
+def _of_phases(config: Config) -> Iterator[Contradiction]:
+    if config.model.unfreeze is None:
+        return
+    unfreeze, hyper = ("model", "unfreeze"), config.hyper_params
+    first, last = (config.model.unfreeze.stages[place][0] for place in (0, -1))
+    if config.model.freeze == "none":
+        yield Contradiction((unfreeze, ("model", "freeze")), "nothing is frozen that could begin to train; set freeze, to backbone perhaps")
+    if first <= hyper.probe_epochs:
+        message = f"the head is alone in the first {hyper.probe_epochs} epochs, as probe_epochs says; begin later than {first}"
+        yield Contradiction((unfreeze, ("hyper_params", "probe_epochs")), message)
+    if last > hyper.probe_epochs + hyper.epochs and not config.settings.debug:
+        whole = (
+            f"{hyper.probe_epochs + hyper.epochs} epochs" if hyper.probe_epochs == 0 else f"{hyper.probe_epochs} + {hyper.epochs} epochs"
+        )
+        yield Contradiction((unfreeze, ("hyper_params", "epochs")), f"epoch {last} is never reached: there are {whole}")
 
 
 def _of_views(config: Config) -> Iterator[Contradiction]:

@@ -29,6 +29,13 @@ class ClassWeights:
 
 
 @dataclass(frozen=True)
+class Unfreezing:
+    """What begins to train when: (epoch, names of modules) by rising epoch, which counts from 1."""
+
+    stages: tuple[tuple[int, tuple[str, ...]], ...]
+
+
+@dataclass(frozen=True)
 class Bounds:
     """The interval in which a number must lie; None: open to that side."""
 
@@ -73,6 +80,8 @@ def parse_value(text: str, kind: Any, bounds: Bounds) -> Any:
         return parse_pipeline(text)
     if kind is ClassWeights:
         return _parse_class_weights(text)
+    if kind is Unfreezing:
+        return _parse_unfreezing(text)
     if get_origin(kind) is Literal:
         return _parse_choice(text, kind)
     if get_origin(kind) is tuple:
@@ -99,6 +108,8 @@ def format_value(value: Any) -> str:
         return (
             ", ".join(f"{name}: {number}" for name, number in zip(value.names, numbers, strict=True)) if value.names else ", ".join(numbers)
         )
+    if isinstance(value, Unfreezing):
+        return ", ".join(f"{epoch}: {', '.join(names)}" for epoch, names in value.stages)
     if isinstance(value, Pipeline):
         return "".join(f"\n    {line}" for line in str(value).splitlines())
     return str(value)
@@ -121,6 +132,7 @@ def describe(kind: Any, bounds: Bounds) -> str:
         str: "text",
         Size: f"N or H, W, integers{interval}",
         ClassWeights: "a number > 0 a class, such as cat: 2, dog: 1",
+        Unfreezing: "rising epochs with names of modules (such as 2: layer4, 4: layer3, 6: all)",
         Pipeline: GRAMMAR,
         type(None): "blank",
     }[kind]
@@ -129,7 +141,7 @@ def describe(kind: Any, bounds: Bounds) -> str:
 def is_single(kind: Any) -> bool:
     """Whether a comma can never be part of such a value, or only between two numbers."""
     members = get_args(kind) if _is_union(kind) else (kind,)
-    return not any(member in (Pipeline, ClassWeights) or get_origin(member) is tuple for member in members)
+    return not any(member in (Pipeline, ClassWeights, Unfreezing) or get_origin(member) is tuple for member in members)
 
 
 def _plain(number: float) -> str:
@@ -175,6 +187,23 @@ def _parse_class_weights(text: str) -> ClassWeights:
         raise ValueError(describe(ClassWeights, Bounds()))
     numbers = [_parse_number(number.strip(), float, Bounds(above=0), ClassWeights) for *_, number in pairs]
     return ClassWeights(names, tuple(numbers))
+
+
+def _parse_unfreezing(text: str) -> Unfreezing:
+    """`2: layer4, norm, 4: all`: a name without an epoch belongs to the epoch before it."""
+    stages: list[tuple[int, tuple[str, ...]]] = []
+    for part in text.removesuffix(",").split(","):
+        epoch, colon, name = (piece.strip() for piece in part.rpartition(":"))
+        if not name or " " in name or not (colon or stages):
+            raise ValueError(describe(Unfreezing, Bounds()))
+        if colon:
+            stages.append((int(_parse_number(epoch, int, Bounds(at_least=1), Unfreezing)), (name,)))
+        else:
+            stages[-1] = (stages[-1][0], (*stages[-1][1], name))
+    epochs = [epoch for epoch, _ in stages]
+    if sorted(set(epochs)) != epochs:
+        raise ValueError(describe(Unfreezing, Bounds()))
+    return Unfreezing(tuple(stages))
 
 
 def _parse_choice(text: str, kind: Any) -> Any:

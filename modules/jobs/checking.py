@@ -5,13 +5,16 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-from torch import nn
 
+from modules.config.errors import shorten
 from modules.jobs.failures import short_of_memory, told
 from modules.jobs.preparation import check_test_images
+from modules.models.build import Network
+from modules.models.freezing import count_trained, find_frozen
 from modules.reporting.sinks import Silence
 from modules.training.fold import train_epoch_of
 from modules.training.parts import make_learner, make_network, steps_per_epoch, train_batches
+from modules.training.phases import TrainingPhase
 from modules.training.plan import Plan
 
 
@@ -22,13 +25,15 @@ def check_plan(plan: Plan) -> list[str]:
     batch_size = min(plan.config.hyper_params.batch_size, len(fold.train_rows))
     one_batch = replace(fold, train_rows=fold.train_rows[:batch_size])
     batches = train_batches(replace(plan, process=replace(plan.process, workers=0)), one_batch)
+    phases = _describe_phases(plan, network)
     learner = make_learner(plan, fold, network, plan.phases[-1], steps_per_epoch=1)
     with told(short_of_memory(batch_size, *plan.preprocessing.size)):
         outcome = train_epoch_of(plan, fold, learner, batches, 1, 0, Silence())
     test_samples = check_test_images(plan.config, plan)
     return [
         *_describe(plan, test_samples),
-        _describe_network(plan, network.module),
+        _describe_network(plan, network),
+        *phases,
         f"one batch, forward and back: loss {outcome.loss:.4f}",
     ]
 
@@ -49,9 +54,6 @@ def _describe(plan: Plan, test_samples: int) -> list[str]:
         f"steps     {sum(steps) * epochs:,}: {epochs} epochs of {', '.join(map(str, steps))} steps, at most",
         f"device    {plan.process.describe()}",
     ]
-    if len(plan.phases) > 1:
-        probe, last = plan.phases[0].hyper.epochs, plan.phases[-1].hyper.epochs
-        lines.append(f"phases    {probe} epochs of the head alone, then {last} of all that [model] freeze lets train")
     if samples.groups is not None:
         lines.insert(2, f"groups    {len(np.unique(samples.groups))}")
     return lines
@@ -64,8 +66,25 @@ def _describe_folds(plan: Plan) -> str:
     return f"folds     {len(validated)}, of {', '.join(map(str, validated))} validated samples"
 
 
-def _describe_network(plan: Plan, module: nn.Module) -> str:
-    total = sum(parameter.numel() for parameter in module.parameters())
-    trained = sum(parameter.numel() for parameter in module.parameters() if parameter.requires_grad)
-    name = f"{plan.config.model.library} {plan.config.model.name}"
-    return f"model     {name}, pretrained {plan.pretrained}, {trained:,} of {total:,} parameters train"
+def _describe_network(plan: Plan, network: Network) -> str:
+    total = sum(parameter.numel() for parameter in network.module.parameters())
+    return f"model     {plan.config.model.library} {plan.config.model.name}, pretrained {plan.pretrained}, {total:,} parameters"
+
+
+def _describe_phases(plan: Plan, network: Network) -> list[str]:
+    """What trains when, a line a phase. The network is not frozen yet."""
+    lines = []
+    for phase in plan.phases:
+        count = count_trained(network, find_frozen(network, phase.freeze, phase.unfrozen))
+        epochs = f"epoch {phase.first_epoch}" if phase.hyper.epochs == 1 else f"epochs {phase.first_epoch} to {phase.last_epoch}"
+        lines.append(f"trains    {epochs}: {count:,} parameters, {_describe_trained(phase)}")
+    return lines
+
+
+def _describe_trained(phase: TrainingPhase) -> str:
+    if phase.freeze == "none" or "all" in phase.unfrozen:
+        return "everything"
+    if phase.freeze == "backbone":
+        return shorten(("the head", *phase.unfrozen))
+    left = [name for name in phase.freeze if name not in phase.unfrozen]
+    return f"all but {shorten(left)}" if left else "everything"

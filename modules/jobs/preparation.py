@@ -14,7 +14,7 @@ from modules.compute.process import start_process
 from modules.config.errors import DataError, OptionError, UserError, gather, shorten
 from modules.config.reader import read_config
 from modules.config.schema import OPTIONS, Config
-from modules.config.values import ClassWeights, format_value
+from modules.config.values import ClassWeights, Unfreezing, format_value
 from modules.data.class_weights import order_weights
 from modules.data.duplicates import describe_duplicates
 from modules.data.preprocessing import Preprocessing, make_preprocessing
@@ -24,10 +24,11 @@ from modules.data.splits import Fold, choose_folds, divided, folds_of_validation
 from modules.data.tables import column, read_table
 from modules.data.transforms import build_pipeline, check_pipeline, make_train_pipeline
 from modules.models.build import build_network, check_name, normalisation
-from modules.models.freezing import freeze
+from modules.models.freezing import find_frozen
 from modules.runs.checkpoint import load_checkpoint
 from modules.runs.directory import RunDirectory, find_run, latest_run
 from modules.training.optimizer import check_optimizer
+from modules.training.phases import make_phases
 from modules.training.plan import Plan
 from modules.training.warm_start import WarmStart, explain_no_source, find_warm_start, open_warm_start
 
@@ -128,8 +129,12 @@ def say(*lines: str) -> None:
 
 
 def for_debugging(config: Config) -> Config:
-    """With the one epoch of a debug run."""
-    return replace(config, hyper_params=replace(config.hyper_params, epochs=1, probe_epochs=0, warmup_epochs=0.0))
+    """With the one epoch of a debug run, in which everything trains that would in the last epoch."""
+    model, hyper = config.model, replace(config.hyper_params, epochs=1, probe_epochs=0, warmup_epochs=0.0)
+    if model.unfreeze is not None:
+        names = tuple(name for _, names in model.unfreeze.stages for name in names)
+        model = replace(model, unfreeze=Unfreezing(((1, names),)))
+    return replace(config, model=model, hyper_params=hyper)
 
 
 def _with_epochs_of(config: Config, name: str) -> Config:
@@ -209,7 +214,8 @@ def _check_network(config: Config, run: RunDirectory | None) -> bool | str | War
         pretrained = config.model.pretrained
     source = pretrained.weights(pretrained.folds[0], ()) if isinstance(pretrained, WarmStart) else pretrained
     network = build_network(config.model, 2, config.data.channels, config.data.image_size, source if run is None else False)
-    freeze(network, config.model.freeze)
+    for phase in make_phases(config.model, config.hyper_params):
+        find_frozen(network, phase.freeze, phase.unfrozen)
     return pretrained
 
 

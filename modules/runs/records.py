@@ -14,7 +14,10 @@ from modules.compute.storage import write_text
 
 @dataclass(frozen=True)
 class EpochRecord:
-    """One epoch of one fold. Epochs count from 1. Losses are means over images; `score` is that of the metric."""
+    """One epoch of one fold. Epochs count from 1. Losses are means over images; `score` is that of the metric.
+
+    trained: how many of the model's numbers had a gradient.
+    """
 
     fold: int
     epoch: int
@@ -25,6 +28,7 @@ class EpochRecord:
     learning_rate: float
     images_per_second: float
     seconds: float
+    trained: int = 0
 
 
 @dataclass(frozen=True)

@@ -44,6 +44,11 @@ class Learner:
     ema: ModelEmaV3 | None = None
 
     @property
+    def trained(self) -> int:
+        """How many numbers have a gradient."""
+        return sum(parameter.numel() for parameter in self.module.parameters() if parameter.requires_grad)
+
+    @property
     def learnt(self) -> nn.Module:
         """What is validated and kept: the moving average where there is one."""
         learnt: nn.Module = self.module if self.ema is None else self.ema.module

@@ -114,6 +114,7 @@ def _train(
             learning_rate=max(group["lr"] for group in learner.optimizer.param_groups),
             images_per_second=trained.images / train_seconds,
             seconds=time.perf_counter() - started,
+            trained=learner.trained,
         )
         records = [*records, record]
         _commit(plan, directory, learner, step, progress, records)

@@ -45,7 +45,7 @@ def make_learner(plan: Plan, fold: Fold, network: Network, phase: TrainingPhase,
     weights before it, up to ema_decay. BatchNorm's statistics are averaged like the weights.
     """
     hyper, decay = phase.hyper, plan.config.model.ema_decay
-    still = freeze(network, phase.freeze)
+    still = freeze(network, phase.freeze, phase.unfrozen)
     return Learner(
         module=network.module,
         still=still,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from itertools import accumulate
 from typing import Literal
 
 from modules.config.schema import HyperParams, Model
@@ -13,12 +14,13 @@ class TrainingPhase:
     """Epochs that train the same parameters. Each phase has its own optimiser, schedule, patience and moving average.
 
     first_epoch: counted from 1 over the whole fold. hyper: that of the phase, so hyper.epochs is its length. freeze: what
-    does not train in it, as [model] freeze says it.
+    does not train in it, as [model] freeze says it, but for `unfrozen`.
     """
 
     first_epoch: int
     hyper: HyperParams
     freeze: Literal["none", "backbone"] | tuple[str, ...]
+    unfrozen: tuple[str, ...] = ()
 
     @property
     def last_epoch(self) -> int:
@@ -26,12 +28,26 @@ class TrainingPhase:
 
 
 def make_phases(model: Model, hyper: HyperParams) -> tuple[TrainingPhase, ...]:
-    """One phase; or with probe_epochs two, the head alone first (LP-FT: Kumar et al. 2022).
+    """One phase; with probe_epochs the head alone before it (LP-FT: Kumar et al. 2022); one more for each epoch of `unfreeze`.
 
-    The probe has no warm-up, which keeps the backbone from harm, and no patience, which would keep it from being
-    trained at all.
+    Only the last phase has patience, which would keep those behind it from being reached. The probe has no warm-up, which
+    keeps the backbone from harm; other phases have one of half their length at most.
     """
-    if hyper.probe_epochs == 0:
-        return (TrainingPhase(1, hyper, model.freeze),)
-    probe = replace(hyper, epochs=hyper.probe_epochs, warmup_epochs=0.0, patience=0)
-    return TrainingPhase(1, probe, "backbone"), TrainingPhase(hyper.probe_epochs + 1, hyper, model.freeze)
+    stages = model.unfreeze.stages if model.unfreeze is not None else ()
+    starts = [hyper.probe_epochs + 1, *(epoch for epoch, _ in stages)]
+    unfrozen = list(accumulate((names for _, names in stages), initial=()))
+    ends = [*starts[1:], hyper.probe_epochs + hyper.epochs + 1]
+    phases = [
+        TrainingPhase(start, _of_phase(hyper, end - start, last=end == ends[-1]), model.freeze, names)
+        for start, end, names in zip(starts, ends, unfrozen, strict=True)
+        if end > start
+    ]
+    if hyper.probe_epochs > 0:
+        probe = replace(hyper, epochs=hyper.probe_epochs, warmup_epochs=0.0, patience=0)
+        phases.insert(0, TrainingPhase(1, probe, "backbone"))
+    return tuple(phases)
+
+
+def _of_phase(hyper: HyperParams, epochs: int, last: bool) -> HyperParams:
+    warmup = hyper.warmup_epochs if epochs == hyper.epochs else min(hyper.warmup_epochs, epochs / 2)
+    return replace(hyper, epochs=epochs, warmup_epochs=warmup, patience=hyper.patience if last else 0)

@@ -13,7 +13,7 @@ from modules.config.errors import ConfigError
 from modules.config.printer import to_ini
 from modules.config.reader import read_config
 from modules.config.schema import OPTIONS, Config
-from modules.config.values import ClassWeights, Size
+from modules.config.values import ClassWeights, Size, Unfreezing
 
 NOTES = """\
 [settings]
@@ -303,6 +303,40 @@ def test_class_weights_are_a_word_or_numbers_with_or_without_names(text: str, we
 def test_class_weights_are_positive_one_for_each_name(text: str) -> None:
     expected = "expected one of none, balanced or a number > 0 a class, such as cat: 2, dog: 1"
     assert mistakes("", f"hyper_params.class_weights={text}") == (f"override hyper_params.class_weights: {expected}, got {text!r}",)
+
+
+@pytest.mark.parametrize(
+    ("text", "stages"),
+    [
+        ("2: layer4, 4: layer3, 6: all", ((2, ("layer4",)), (4, ("layer3",)), (6, ("all",)))),
+        ("2:blocks.11,norm , 10 : all,", ((2, ("blocks.11", "norm")), (10, ("all",)))),
+        ("1: conv1", ((1, ("conv1",)),)),
+    ],
+)
+def test_unfreezing_is_epochs_with_names_of_modules(text: str, stages: object) -> None:
+    assert read(f"[model]\nfreeze = backbone\nunfreeze = {text}\n").model.unfreeze == Unfreezing(stages)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["layer4", "2 layer4", "0: layer4", "2: layer4, 2: layer3", "4: a, 2: b", "2: a,, 3: b", "1.5: a", "2: a b", ": a", "x: a"],
+)
+def test_unfreezing_wants_rising_epochs_each_with_a_name(text: str) -> None:
+    expected = "expected rising epochs with names of modules (such as 2: layer4, 4: layer3, 6: all) or blank"
+    (line,) = mistakes("[model]\nfreeze = backbone\n", f"model.unfreeze={text}")
+    assert line == f"override model.unfreeze: {expected}, got {text!r}"
+
+
+def test_unfreezing_what_nothing_froze_too_early_or_too_late_is_told() -> None:
+    assert mistakes("[model]\nunfreeze = 2: layer4\n") == (
+        "config.ini:2 [model] unfreeze: nothing is frozen that could begin to train; set freeze, to backbone perhaps",
+    )
+    frozen = "[model]\nfreeze = backbone\nunfreeze = 2: layer4, 9: all\n[hyper_params]\nepochs = 8\n"
+    assert mistakes(frozen) == ("config.ini:3 [model] unfreeze: epoch 9 is never reached: there are 8 epochs",)
+    assert mistakes(f"{frozen}probe_epochs = 2\n") == (
+        "config.ini:3 [model] unfreeze: the head is alone in the first 2 epochs, as probe_epochs says; begin later than 2",
+    )
+    assert read(f"{frozen}probe_epochs = 1\n").hyper_params.probe_epochs == 1
 
 
 def test_a_misspelt_word_for_class_weights_is_told_the_right_one() -> None:

@@ -11,7 +11,7 @@ from modules.config.pipeline import Pipeline
 from modules.config.printer import to_ini, to_markdown
 from modules.config.reader import read_config
 from modules.config.schema import OPTIONS, SECTIONS, Config, Option
-from modules.config.values import Bounds, ClassWeights, Size, format_value, parse_value
+from modules.config.values import Bounds, ClassWeights, Size, Unfreezing, format_value, parse_value
 
 ALL = [option for options in OPTIONS.values() for option in options.values()]
 SOME_TEXT = (
@@ -48,6 +48,7 @@ NEEDS: dict[tuple[str, str | None], list[str]] = {
     ("fold_column", None): ["split.method=predefined"],
     ("epochs_from", None): ["split.method=none"],
     ("holdout", None): ["split.method=holdout"],
+    ("unfreeze", None): ["model.freeze=backbone"],
 }
 
 
@@ -73,6 +74,8 @@ def texts_of(option: Option) -> list[str]:
             found += SOME_CALLS
         elif kind is ClassWeights:
             found += ["cat: 2, dog: 0.5", "한글: 1e-07, a: b: 3, 'q': 2.5", "2, 1, 0.25", "7"]
+        elif kind is Unfreezing:
+            found += ["2: layer4", "1: layer4, bn1, 3: layer3.0.conv1, 4: all"]
         elif kind is str:
             found += [text for text in SOME_TEXT if "," not in text]
         elif get_origin(kind) is tuple:

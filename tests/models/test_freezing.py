@@ -11,7 +11,7 @@ from modules.config.errors import OptionError
 from modules.config.schema import HyperParams, Model
 from modules.config.values import Size
 from modules.models.build import Network, build_network
-from modules.models.freezing import freeze, set_training
+from modules.models.freezing import count_trained, find_frozen, freeze, set_training
 from modules.training.optimizer import make_optimizer
 from tests.digests import digest_tensors
 
@@ -114,6 +114,7 @@ def test_dropout_below_the_boundary_is_off_and_that_of_what_trains_is_on() -> No
     network = Network(module, ("head.1",))
     set_training(module, freeze(network, "backbone"))
     assert not module.body[0].training and not module.body[1].training
+    assert module.head[0].training, "dropout before the head is the head's"
     rows = torch.ones(2000, 4)
     assert torch.equal(module.body[0](rows), rows)
     network = Network(module, ("head.1",))
@@ -167,3 +168,53 @@ def test_both_heads_of_a_distilled_model_train(name: str) -> None:
     freeze(network, "backbone")
     trained = {key for key, parameter in network.module.named_parameters() if parameter.requires_grad}
     assert trained == {f"{layer}.{kind}" for layer in network.head for kind in ("weight", "bias")} and len(network.head) == 2
+
+
+@pytest.mark.parametrize("name", ["vgg11", "alexnet"])
+def test_of_several_dropouts_only_that_before_the_head_is_on_above_a_frozen_backbone(name: str) -> None:
+    network = make("torchvision", name, Size(64, 64))
+    set_training(network.module, freeze(network, "backbone"))
+    active = {key for key, layer in network.module.named_modules() if isinstance(layer, nn.Dropout) and layer.training}
+    dropouts = [key for key, layer in network.module.named_modules() if isinstance(layer, nn.Dropout)]
+    assert len(dropouts) == 2 and active == ({"classifier.5"} if name == "vgg11" else set())
+
+
+def test_what_is_unfrozen_trains_and_moves_its_statistics_and_the_rest_of_the_backbone_is_still() -> None:
+    network = make("timm", "test_resnet")
+    still = freeze(network, "backbone", ("layer4", "bn1"))
+    moving_names = (*network.head, "layer4", "bn1")
+    kept, moving = part(network, moving_names, False), part(network, moving_names, True)
+    assert "layer4.0.bn1.running_mean" in moving and "layer3.0.bn1.running_mean" in kept
+    train(network, still)
+    assert digest_tensors(part(network, moving_names, False)) == digest_tensors(kept)
+    after = part(network, moving_names, True)
+    assert [key for key in moving if torch.equal(moving[key], after[key])] == []
+
+
+@pytest.mark.parametrize(
+    ("what", "unfrozen"),
+    [
+        ("none", ()),
+        ("backbone", ()),
+        ("backbone", ("layer4",)),
+        ("backbone", ("layer4", "all")),
+        (("layer1", "layer2"), ("layer2.0",)),
+        (("conv1",), ("conv1",)),
+    ],
+)
+def test_what_trains_is_counted_as_it_will_be(what: str | tuple[str, ...], unfrozen: tuple[str, ...]) -> None:
+    network = make("timm", "test_resnet")
+    count = count_trained(network, find_frozen(network, what, unfrozen))
+    assert all(parameter.requires_grad for parameter in network.module.parameters()), "to ask changes nothing"
+    freeze(network, what, unfrozen)
+    assert count == sum(parameter.numel() for parameter in network.module.parameters() if parameter.requires_grad) > 0
+
+
+def test_unfreezing_an_unknown_module_or_one_that_is_not_frozen_is_told() -> None:
+    network = make("timm", "test_resnet")
+    with pytest.raises(OptionError, match=r"^\[model\] unfreeze: the model has no module 'layer5'; the nearest are layer"):
+        find_frozen(network, "backbone", ("layer5",))
+    with pytest.raises(OptionError, match=r"^\[model\] unfreeze: 'layer4' is not frozen: freeze = conv1, layer1$"):
+        find_frozen(network, ("conv1", "layer1"), ("layer4",))
+    with pytest.raises(OptionError, match=r"^\[model\] unfreeze: 'fc' is not frozen: freeze = backbone$"):
+        find_frozen(network, "backbone", ("fc",))

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import timm
 
 from modules.reporting.sinks import Silence
 from modules.runs.checkpoint import load_checkpoint
@@ -55,17 +56,30 @@ def test_all_of_it_together_trains_resumes_and_submits(contest: Path, monkeypatc
     assert submissions[0] == submissions[1]
 
 
-def test_check_counts_the_epochs_of_all_phases_and_the_steps_of_the_optimiser(contest: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_check_says_what_trains_when_and_counts_the_epochs_of_all_phases(contest: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write_config(Path("config.ini"), "[settings]\n")
-    more = ["hyper_params.epochs=3", "hyper_params.probe_epochs=2", "hyper_params.accumulate=3", "model.freeze=conv1"]
-    assert run_train(*fast(contest, *more), "--check") == 0
+    more = ["hyper_params.epochs=3", "hyper_params.probe_epochs=2", "hyper_params.accumulate=3", "model.freeze=conv1, layer1"]
+    assert run_train(*fast(contest, *more, "model.unfreeze=4: conv1"), "--check") == 0
     out = capsys.readouterr().out
     assert "steps     20: 5 epochs of 2, 2 steps, at most" in out
-    assert "phases    2 epochs of the head alone, then 3 of all that [model] freeze lets train" in out
-    trained, total = (int(number.replace(",", "")) for number in out.split(" parameters train")[0].split(", ")[-1].split(" of "))
-    assert 0.9 * total < trained < total
+    module = timm.create_model("test_resnet", num_classes=3)
+    parts = {name: sum(each.numel() for each in part.parameters()) for name, part in module.named_children()}
+    total = sum(parts.values())
+    assert f"trains    epochs 1 to 2: {parts['fc']:,} parameters, the head\n" in out
+    assert f"trains    epoch 3: {total - parts['conv1'] - parts['layer1']:,} parameters, all but conv1, layer1\n" in out
+    assert f"trains    epochs 4 to 5: {total - parts['layer1']:,} parameters, all but layer1\n" in out
     assert run_train(*fast(contest), "--check") == 0
-    assert "phases" not in capsys.readouterr().out
+    assert f"trains    epochs 1 to 2: {total:,} parameters, everything\n" in capsys.readouterr().out
+
+
+def test_a_debug_run_trains_in_its_one_epoch_what_the_last_one_would(contest: Path) -> None:
+    write_config(Path("config.ini"), "[settings]\n")
+    more = ["settings.debug=true", "model.freeze=backbone", "model.unfreeze=4: layer4, 6: layer3", "settings.run_name=quick"]
+    assert run_train(*fast(contest, *more), "--quiet") == 0
+    (row,) = history(Path("runs/quick"), 0)
+    module = timm.create_model("test_resnet", num_classes=3)
+    assert int(row["trained"]) == sum(each.numel() for part in (module.fc, module.layer4, module.layer3) for each in part.parameters())
+    assert run_train("--resume", "quick", "model.unfreeze=4: layer4, 6: layer3", "model.freeze=backbone") == 0
 
 
 def test_a_debug_run_is_one_epoch_without_a_probe(contest: Path) -> None:

@@ -558,6 +558,43 @@ def test_a_probe_trains_the_head_alone_and_then_all_that_freeze_lets_train(conte
     assert {"bn1.running_mean", "layer1.0.conv1.weight", "layer4.0.bn1.num_batches_tracked"} <= everything
 
 
+GRADUAL = (
+    "model.freeze=backbone",
+    "model.unfreeze=2: layer4, 4: layer3, bn1, 5: all",
+    "settings.keep_epochs=true",
+    "hyper_params.epochs=5",
+    "hyper_params.learning_rate=0.01",
+)
+
+
+def test_what_is_unfrozen_learns_from_its_epoch_on_and_history_counts_it(contest: Path) -> None:
+    plan = plan_for(contest, *GRADUAL)
+    network = parts_module.make_network(plan, 0, False)
+    states = [{name: tensor.clone() for name, tensor in network.module.state_dict().items()}]
+    directory, sink = train(plan, "fold0")
+    states += [load_checkpoint(path)["model"] for path in sorted(directory.epochs.iterdir())]
+    everything = tuple(name for name, _ in network.module.named_children())
+    trained = [("fc",), ("fc", "layer4"), ("fc", "layer4"), ("fc", "layer4", "layer3", "bn1"), everything]
+    for before, after, names in zip(states[:-1], states[1:], trained, strict=True):
+        assert moved(before, after) == {key for key in before if key.split(".")[0] in names}
+    sizes = {name: sum(each.numel() for each in part.parameters()) for name, part in network.module.named_children()}
+    with open(directory.history, newline="") as file:
+        counted = [int(row["trained"]) for row in csv.DictReader(file)]
+    assert counted == [sum(sizes[name] for name in names) for names in trained] == [record.trained for record in sink.records]
+
+
+def test_gradual_unfreezing_killed_around_a_change_of_phase_comes_to_the_same_result(contest: Path) -> None:
+    """Stopped after the last epoch of a phase, after the first of the next, and within that one."""
+    plan = plan_for(contest, *GRADUAL, "model.ema_decay=0.9", "augmentation.preset=medium", "hyper_params.patience=0")
+    whole, _ = train(plan, "whole")
+    for stop in (1, 2, 3):
+        train_until(plan, f"stopped{stop}", stop)
+        torch.manual_seed(stop)
+        directory, rest = train(plan, f"stopped{stop}")
+        assert [record.epoch for record in rest.records] == list(range(stop + 1, 6))
+        assert digests(directory) == digests(whole)
+
+
 def test_a_probe_is_what_a_frozen_backbone_learns_in_as_many_epochs(contest: Path) -> None:
     more = ("augmentation.preset=heavy", "hyper_params.patience=0", "hyper_params.head_learning_rate=0.01")
     probed, sink = train(
