@@ -11,10 +11,11 @@ from pathlib import Path
 import numpy as np
 
 from modules.compute.process import start_process
+from modules.config.comparison import LEARNT, differences
 from modules.config.errors import DataError, OptionError, UserError, gather, shorten
 from modules.config.reader import read_config
-from modules.config.schema import OPTIONS, Config
-from modules.config.values import ClassWeights, format_value
+from modules.config.schema import Config
+from modules.config.values import ClassWeights
 from modules.data.class_weights import order_weights
 from modules.data.duplicates import describe_duplicates
 from modules.data.preprocessing import Preprocessing, make_preprocessing
@@ -154,14 +155,9 @@ def _with_epochs_of(config: Config, name: str) -> Config:
 def _warn_of_differences(config: Config, run: RunDirectory) -> None:
     """Says what is set otherwise than in the run whose epochs are taken: they may not suit then."""
     own, _ = read_config([run.config])
-    differ = [
-        f"{section}.{option.name} = {format_value(there).strip() or 'blank'} there, {format_value(here).strip() or 'blank'} here"
-        for section, options in OPTIONS.items()
-        for option in options.values()
-        if option.learnt and section != "split" and (section, option.name) not in NOT_OF_A_REFIT
-        for there, here in [(getattr(getattr(each, section), option.name) for each in (own, config))]
-        if there != here
-    ]
+    options = [option for option in LEARNT if option[0] != "split" and option not in NOT_OF_A_REFIT]
+    found = [(f"{each.section}.{each.name}", *each.texts) for each in differences(own, config, options)]
+    differ = [f"{option} = {there} there, {here} here" for option, there, here in found]
     if differ:
         say(f"warning: the epochs of {run.name} may not suit, since not all is as it was: {shorten(differ)}")
 
