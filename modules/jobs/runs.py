@@ -20,7 +20,10 @@ from modules.config.printer import to_ini
 from modules.config.reader import read_config
 from modules.config.schema import Config
 from modules.data.splits import validations
-from modules.jobs.preparation import describe_samples, for_debugging, prepare, say
+from modules.jobs.debugging import for_debugging
+from modules.jobs.preparation import prepare
+from modules.jobs.remarks import say
+from modules.jobs.resuming import describe_samples
 from modules.prediction.predictions import to_csv
 from modules.runs.directory import RunDirectory, create_run, find_run
 from modules.training.plan import Plan
