@@ -12,7 +12,7 @@ from modules.models.build import build_network, check_name, normalisation
 from modules.models.freezing import freeze
 from modules.runs.checkpoint import load_checkpoint
 from modules.runs.directory import RunDirectory
-from modules.training.warm_start import WarmStart, explain_no_source, find_warm_start, open_warm_start
+from modules.training.warm_start import WarmStart, open_warm_start
 
 
 def resolve_pretrained(config: Config) -> bool | str | WarmStart:
@@ -25,10 +25,7 @@ def resolve_pretrained(config: Config) -> bool | str | WarmStart:
         return config.data.source != "digits"
     if isinstance(pretrained, bool) or Path(pretrained).is_file():
         return pretrained
-    earlier = find_warm_start(config.settings.log_path, pretrained)
-    if earlier is None:
-        raise explain_no_source(config.settings.log_path, pretrained)
-    return open_warm_start(earlier)
+    return open_warm_start(config.settings.log_path, pretrained)
 
 
 def check_network(config: Config, run: RunDirectory | None) -> bool | str | WarmStart:
