@@ -11,7 +11,7 @@ import numpy as np
 
 from modules.compute.storage import write_json
 from modules.jobs.failures import short_of_memory, told
-from modules.jobs.preparation import say
+from modules.jobs.remarks import say
 from modules.prediction.metrics import Metric, find_metric
 from modules.prediction.predictions import Predictions, load_predictions, save_predictions
 from modules.runs.directory import RunDirectory

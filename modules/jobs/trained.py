@@ -9,10 +9,10 @@ from typing import Any
 from torch import nn
 
 from modules.compute.process import Process
+from modules.config.comparison import differences
 from modules.config.errors import ConfigError, DataError, OptionError, shorten
 from modules.config.reader import read_config
 from modules.config.schema import Config
-from modules.config.values import format_value
 from modules.data.preprocessing import Preprocessing
 from modules.models.build import build_network
 from modules.prediction.metrics import Metric, find_metric
@@ -118,12 +118,10 @@ def _open(config: Config, directory: RunDirectory) -> TrainedRun:
 
 def _refuse_contradictions(config: Config, own: Config, directory: RunDirectory, options: Iterable[tuple[str, str]]) -> None:
     lines = []
-    for section, option in options:
-        trained, said = (getattr(getattr(each, section), option) for each in (own, config))
-        if (section, option) in config.origins and trained != said:
-            now, then = format_value(said).strip() or "blank", format_value(trained).strip() or "blank"
-            advice = f"leave it out, or: python inference.py {directory.config} inference.run={directory.name}"
-            lines.append(f"{config.locate(section, option)}: {now}, but {directory.name} was trained with {then}; {advice}")
+    for each in differences(own, config, [option for option in options if option in config.origins]):
+        then, now = each.texts
+        advice = f"leave it out, or: python inference.py {directory.config} inference.run={directory.name}"
+        lines.append(f"{config.locate(each.section, each.name)}: {now}, but {directory.name} was trained with {then}; {advice}")
     if lines:
         raise ConfigError(*lines)
 

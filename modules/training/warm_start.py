@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
 
 from modules.config.errors import DataError, OptionError, shorten
 from modules.data.preprocessing import Preprocessing
@@ -13,7 +12,7 @@ from modules.data.splits import Fold
 from modules.data.tables import column, read_table
 from modules.models.weights import Trained
 from modules.runs.checkpoint import load_checkpoint
-from modules.runs.directory import RunDirectory, list_runs
+from modules.runs.directory import RunDirectory, seek_run, tell_runs
 
 
 @dataclass(frozen=True)
@@ -67,16 +66,16 @@ class WarmStart:
         return f"{counts}; use the table, the [split] and the seed of that run"
 
 
-def find_warm_start(log_path: str, name: str) -> RunDirectory | None:
-    """The run that [model] pretrained names, by its folder or its name in `log_path`; None where that is no run."""
-    for path in (Path(log_path) / name, Path(name)):
-        if (path / "config.ini").is_file():
-            return RunDirectory(path if path.name else path.resolve())
-    return None
+def open_warm_start(log_path: str, name: str) -> WarmStart:
+    """The run that [model] pretrained names, by its folder or its name in `log_path`.
 
-
-def open_warm_start(run: RunDirectory) -> WarmStart:
-    """Raises DataError where the run is not finished, or one of its folds' checkpoints is not there or not its own."""
+    Raises OptionError where there is none, DataError where it is not finished, or one of its folds' checkpoints is not
+    there or not its own.
+    """
+    run = seek_run(log_path, name)
+    if run is None:
+        fault = f"{name}: no such file and no such run ({tell_runs(log_path)}); expected auto, true, false, a file of weights or a run"
+        raise OptionError("model", "pretrained", fault)
     result = run.read_result()
     for number in result["fold_numbers"]:
         best = run.fold(number).best
@@ -92,15 +91,6 @@ def open_warm_start(run: RunDirectory) -> WarmStart:
         folds=tuple(result["fold_numbers"]),
         classes=tuple(result["classes"]),
         preprocessing=Preprocessing.from_dict(checkpoint["preprocessing"]),
-    )
-
-
-def explain_no_source(log_path: str, name: str) -> OptionError:
-    """What is said of a [model] pretrained that is neither a file nor a run."""
-    runs = [run.name for run in list_runs(log_path)]
-    has = f"{log_path} has {shorten(reversed(runs))}" if runs else f"{log_path} has no run"
-    return OptionError(
-        "model", "pretrained", f"{name}: no such file and no such run ({has}); expected auto, true, false, a file of weights or a run"
     )
 
 
