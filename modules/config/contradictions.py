@@ -35,7 +35,7 @@ def contradictions(config: Config) -> list[Contradiction]:
         if getattr(config.augmentation, name) > 0 and hyper.batch_size == 1:
             message = "images of one batch are blended, and batch_size is 1; use 2 or more"
             found.append(Contradiction((("augmentation", name), ("hyper_params", "batch_size")), message))
-    return [*found, *_of_sources(config), *_of_splits(config), *_of_phases(config), *_of_views(config)]
+    return [*found, *_of_sources(config), *_of_splits(config), *_of_phases(config), *_of_features(config), *_of_views(config)]
 
 
 def _of_sources(config: Config) -> Iterator[Contradiction]:
@@ -79,6 +79,19 @@ def _of_splits(config: Config) -> Iterator[Contradiction]:
         yield Contradiction(
             (("hyper_params", "scheduler"), method), "plateau follows the validation's score, and method = none has no validation"
         )
+
+
+def _of_features(config: Config) -> Iterator[Contradiction]:
+    model, cache = config.model, ("model", "feature_cache")
+    if model.feature_cache == "off" and model.feature_views > 1:
+        yield Contradiction((("model", "feature_views"), cache), "nothing is stored: feature_cache = off")
+    if model.feature_cache == "on" and model.freeze == "none" and config.hyper_params.probe_epochs == 0:
+        message = "nothing is frozen whose features could be stored; set freeze, or probe_epochs"
+        yield Contradiction((cache, ("model", "freeze"), ("hyper_params", "probe_epochs")), message)
+    for name in ("mixup", "cutmix"):
+        if model.feature_cache == "on" and getattr(config.augmentation, name) > 0:
+            message = f"{name} blends images of each batch anew, and stored features are of whole images; use auto, or {name} = 0"
+            yield Contradiction((cache, ("augmentation", name)), message)
 
 
 def _of_phases(config: Config) -> Iterator[Contradiction]:

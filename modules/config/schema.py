@@ -41,6 +41,8 @@ class Settings:
     deterministic: bool = option(True, "choices by rule, never by timing, so that a run can be repeated exactly", learnt=True)
     log_path: str = option("runs", "a folder a run is made in here")
     data_path: str = option("data/digits", "where the contest's files are")
+    cache_path: str = option(".cache", "where features are stored, for all runs; it may be removed at any time, and is made anew")
+    cache_limit: float = option(20.0, "gigabytes that one run may add to it", above=0, at_most=MANY)
     run_name: str | None = option(None, "the run's folder; blank: date, time and model")
     num_workers: Literal["auto"] | int = option(
         "auto", "processes that prepare images; auto: none on a CPU, else a core each, eight at most", at_least=0, at_most=256
@@ -150,6 +152,15 @@ class Model:
     pooling: Literal["auto", "avg", "max", "avgmax", "gem"] = option(
         "auto", "of the last feature map; auto: the model's own; avgmax: the mean of both; gem: generalised mean, p = 3", learnt=True
     )
+    feature_cache: Literal["auto", "on", "off"] = option(
+        "auto",
+        "compute what the frozen part makes of an image once, and store it; auto: where no augmentation is lost, or feature_views is set",
+        learnt=True,
+    )
+    feature_views: int = option(
+        1, "augmented views that are stored of each image, the same for all folds and epochs", at_least=1, at_most=1000, learnt=True
+    )
+    feature_precision: Literal["float16", "float32"] = option("float16", "of stored features; float32: twice the size", learnt=True)
     dropout: float = option(0.0, "before the head; 0: as the library has it", at_least=0, below=1, learnt=True)
     drop_path: float = option(
         0.0, "stochastic depth: of the last block, rising linearly; 0: as the library has it", at_least=0, below=1, learnt=True

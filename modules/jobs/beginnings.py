@@ -8,7 +8,7 @@ from modules.config.errors import UserError
 from modules.config.schema import Config
 from modules.data.preprocessing import Preprocessing
 from modules.data.sources import statistics
-from modules.models.build import build_network, check_name, normalisation
+from modules.models.build import Network, build_network, check_name, normalisation
 from modules.models.freezing import find_frozen
 from modules.runs.checkpoint import load_checkpoint
 from modules.runs.directory import RunDirectory
@@ -29,10 +29,10 @@ def resolve_pretrained(config: Config) -> bool | str | WarmStart:
     return open_warm_start(config.settings.log_path, pretrained)
 
 
-def check_network(config: Config, run: RunDirectory | None) -> bool | str | WarmStart:
+def check_network(config: Config, run: RunDirectory | None) -> tuple[Network, bool | str | WarmStart]:
     """Builds the model once, for two classes: its name, weights, image size and frozen parts are then known to be good.
 
-    Returns what its weights start from. Going on with `run` that is not looked at before a fold has yet to begin.
+    Returns it, and what its weights start from. Going on with `run` that is not looked at before a fold has yet to begin.
     """
     check_name(config.model)
     try:
@@ -45,7 +45,7 @@ def check_network(config: Config, run: RunDirectory | None) -> bool | str | Warm
     network = build_network(config.model, 2, config.data.channels, config.data.image_size, source if run is None else False)
     for phase in make_phases(config.model, config.hyper_params):
         find_frozen(network, phase.freeze, phase.unfrozen)
-    return pretrained
+    return network, pretrained
 
 
 def mean_and_std(config: Config, pretrained: bool | str | WarmStart, run: RunDirectory | None) -> tuple[tuple[float, ...], ...]:

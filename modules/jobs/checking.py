@@ -87,7 +87,8 @@ def _describe_phases(plan: Plan, network: Network) -> list[str]:
     for phase in plan.phases:
         count = count_trained(network, find_frozen(network, phase.freeze, phase.unfrozen))
         epochs = f"epoch {phase.first_epoch}" if phase.hyper.epochs == 1 else f"epochs {phase.first_epoch} to {phase.last_epoch}"
-        lines.append(f"trains    {epochs}: {count:,} parameters, {_describe_trained(phase)}")
+        stored = ", from stored features" if phase.features else ""
+        lines.append(f"trains    {epochs}: {count:,} parameters, {_describe_trained(phase)}{stored}")
     return lines
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from pathlib import Path
 
 from modules.compute.process import start_process
 from modules.config.errors import gather
@@ -20,9 +21,12 @@ from modules.jobs.debugging import for_debugging, some_of
 from modules.jobs.refit import with_epochs_of
 from modules.jobs.remarks import say
 from modules.jobs.resuming import as_they_were, computed_as_before
+from modules.jobs.stored_features import as_chosen, choose_features
 from modules.jobs.suspicions import suspect_folds, suspect_images
+from modules.prediction.features import FeatureCache
 from modules.runs.directory import RunDirectory
 from modules.training.optimizer import check_optimizer
+from modules.training.phases import make_phases
 from modules.training.plan import Plan
 from modules.training.warm_start import WarmStart
 
@@ -38,7 +42,7 @@ def prepare(config: Config, run: RunDirectory | None = None) -> Plan:
         config = for_debugging(config)
     if run is not None:
         config = computed_as_before(config, run)
-    (process, remarks), samples, pretrained, *_ = gather(
+    (process, remarks), samples, (network, pretrained), *_ = gather(
         lambda: start_process(config.settings, config.compute),
         lambda: _with_known_weights(config, load_train(config.data, contest_folder(config.data, config.settings.data_path))),
         lambda: check_network(config, run),
@@ -62,7 +66,15 @@ def prepare(config: Config, run: RunDirectory | None = None) -> Plan:
         folds = some_of(folds, config.hyper_params.batch_size)
     mean, std = mean_and_std(config, pretrained, run)
     preprocessing = make_preprocessing(config.data, config.augmentation.valid, mean, std)
-    return Plan(config, process, samples, all_folds, folds, preprocessing, pretrained, run_id)
+    if run is None:
+        phases, lines = choose_features(config, network, preprocessing, folds, len(samples))
+        say(*lines)
+    else:
+        phases = as_chosen(make_phases(config.model, config.hyper_params), run.read_environment().get("features", ()))
+    cache = FeatureCache(
+        Path(config.settings.cache_path) / "features", samples, preprocessing, process, config.settings.seed, config.model.feature_precision
+    )
+    return Plan(config, process, samples, all_folds, folds, preprocessing, pretrained, run_id, phases, cache)
 
 
 def folds_of(samples: Samples, config: Config) -> tuple[Fold, ...]:

@@ -12,7 +12,7 @@ from torch import nn
 
 from modules.compute.process import Process
 from modules.data.loaders import Batch
-from modules.data.preprocessing import Normalizer
+from modules.data.preprocessing import Prepare
 from modules.data.samples import Rows
 from modules.models.objectives import Objective
 from modules.prediction.tta import View
@@ -34,7 +34,7 @@ def predict(
     batches: Iterable[Batch],
     rows: Rows,
     classes: int,
-    normalizer: Normalizer,
+    prepare: Prepare,
     objective: Objective,
     views: Sequence[View],
     process: Process,
@@ -52,7 +52,7 @@ def predict(
     losses: list[torch.Tensor] = []
     with torch.inference_mode():
         for batch in batches:
-            images = normalizer(batch.images)
+            images = prepare(batch.images)
             places = [position[row] for row in batch.rows.tolist()]
             first_time = _mark(predicted, places)
             for index, member in enumerate(members):

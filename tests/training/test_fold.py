@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -52,6 +52,9 @@ class Recorder:
         self.starts.append((fold, epoch, epochs, steps))
 
     def step(self, loss: Callable[[], float]) -> None: ...
+
+    def follow(self, steps: Iterator[int], total: int) -> Iterator[int]:
+        return steps
 
     def end_epoch(self, record: EpochRecord, epochs: int) -> None:
         self.records.append(record)
@@ -396,7 +399,8 @@ def test_weights_that_break_in_the_last_step_are_not_saved(contest: Path) -> Non
     plan = plan_for(contest, "hyper_params.learning_rate=1000", "hyper_params.optimizer=momentum", "hyper_params.epochs=1")
     (fold, *_) = plan.folds
     single = replace(fold, train_rows=fold.train_rows[:8])
-    huge = replace(plan, config=replace(plan.config, hyper_params=replace(plan.config.hyper_params, learning_rate=1e38)))
+    (phase,) = plan.phases
+    huge = replace(plan, phases=(replace(phase, hyper=replace(phase.hyper, learning_rate=1e38)),))
     with pytest.raises(DataError, match=r"^fold 0, epoch 1, validation: \d+ rows have NaN or infinite probabilities$"):
         train_fold(huge, single, FoldDirectory(Path("fold0")), Recorder())
     assert list(Path("fold0").iterdir()) == []
