@@ -28,7 +28,7 @@ def check_plan(plan: Plan) -> list[str]:
     one_batch = replace(fold, train_rows=fold.train_rows[:batch_size])
     batches = train_batches(replace(plan, process=replace(plan.process, workers=0)), one_batch)
     phases = _describe_phases(plan, network)
-    learner = make_learner(plan, fold, network, plan.phases[-1], steps_per_epoch=1)
+    learner = make_learner(plan, fold, network, replace(plan.phases[-1], cut=None), steps_per_epoch=1)
     with told(short_of_memory(batch_size, *plan.preprocessing.size)):
         outcome = train_epoch_of(plan, fold, learner, batches, 1, 0, Silence())
     test_samples = _check_test_images(plan.config, plan)
@@ -87,7 +87,7 @@ def _describe_phases(plan: Plan, network: Network) -> list[str]:
     for phase in plan.phases:
         count = count_trained(network, find_frozen(network, phase.freeze, phase.unfrozen))
         epochs = f"epoch {phase.first_epoch}" if phase.hyper.epochs == 1 else f"epochs {phase.first_epoch} to {phase.last_epoch}"
-        stored = ", from stored features" if phase.features else ""
+        stored = ", from stored features" if phase.cut is not None else ""
         lines.append(f"trains    {epochs}: {count:,} parameters, {_describe_trained(phase)}{stored}")
     return lines
 

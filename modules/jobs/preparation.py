@@ -26,7 +26,6 @@ from modules.jobs.suspicions import suspect_folds, suspect_images
 from modules.prediction.features import FeatureCache
 from modules.runs.directory import RunDirectory
 from modules.training.optimizer import check_optimizer
-from modules.training.phases import make_phases
 from modules.training.plan import Plan
 from modules.training.warm_start import WarmStart
 
@@ -70,7 +69,7 @@ def prepare(config: Config, run: RunDirectory | None = None) -> Plan:
         phases, lines = choose_features(config, network, preprocessing, folds, len(samples))
         say(*lines)
     else:
-        phases = as_chosen(make_phases(config.model, config.hyper_params), run.read_environment().get("features", ()))
+        phases = as_chosen(config, network, preprocessing, run.read_environment().get("features", ()))
     cache = FeatureCache(
         Path(config.settings.cache_path) / "features", samples, preprocessing, process, config.settings.seed, config.model.feature_precision
     )

@@ -127,7 +127,7 @@ def _write_beginning(run: RunDirectory, plan: Plan) -> None:
         "folds": sha256(folds.encode()).hexdigest(),
         "pretrained": str(plan.pretrained),
         "pretrained_run_id": plan.pretrained.run_id if isinstance(plan.pretrained, WarmStart) else None,
-        "features": [phase.features for phase in plan.phases],
+        "features": [phase.cut is not None for phase in plan.phases],
         **describe_environment(plan.process),
     }
     write_json(run.environment, environment)

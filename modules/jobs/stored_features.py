@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -13,7 +14,7 @@ from modules.data.preprocessing import Preprocessing
 from modules.data.splits import Fold
 from modules.models.build import Network
 from modules.models.cutting import Cut, NotCut, cut_network
-from modules.models.freezing import Frozen, find_frozen
+from modules.models.freezing import find_frozen
 from modules.prediction.features import augmented_looks, plain_looks
 from modules.training.phases import TrainingPhase, make_phases
 
@@ -53,11 +54,10 @@ def choose_features(
     chosen, lines = list(phases), []
     left = config.settings.cache_limit * 1e9
     for place, phase in enumerate(phases):
-        frozen = find_frozen(network, phase.freeze, phase.unfrozen)
-        if not frozen.parameters:
+        if not find_frozen(network, phase.freeze, phase.unfrozen).parameters:
             continue
         try:
-            known = _look_at(config, network, preprocessing, phase, frozen, folds, images)
+            known = _look_at(config, network, preprocessing, phase, folds, images)
             _refuse(config, known, left)
         except NotCut as reason:
             if model.feature_cache == "on":
@@ -65,22 +65,34 @@ def choose_features(
             lines.append(f"features are not stored: {reason}")
             continue
         left -= known.size
-        chosen[place] = replace(phase, features=True)
+        chosen[place] = replace(phase, cut=known.cut)
         lines.append(known.describe(images, config.settings.cache_path))
         if known.looks > 1 and model.feature_views > 1:
             lines.append(f"features: of {model.feature_views} augmented views of each image, the same for all folds and epochs")
     return tuple(chosen), list(dict.fromkeys(lines))
 
 
-def as_chosen(phases: tuple[TrainingPhase, ...], features: Sequence[bool]) -> tuple[TrainingPhase, ...]:
-    """The phases, as a run's environment.json says that they learn."""
-    return tuple(replace(phase, features=known) for phase, known in zip(phases, (*features, *[False] * len(phases)), strict=False))
+def as_chosen(config: Config, network: Network, preprocessing: Preprocessing, chosen: Sequence[bool]) -> tuple[TrainingPhase, ...]:
+    """The phases of a run that chose already which of them learn from stored features. Raises OptionError."""
+    phases = make_phases(config.model, config.hyper_params)
+    try:
+        return tuple(
+            replace(phase, cut=_cut(network, phase, preprocessing)) if place < len(chosen) and chosen[place] else phase
+            for place, phase in enumerate(phases)
+        )
+    except NotCut as reason:
+        raise OptionError("model", "feature_cache", f"the run learns from stored features, and those cannot be made: {reason}") from None
+
+
+def _cut(network: Network, phase: TrainingPhase, preprocessing: Preprocessing) -> Cut:
+    frozen = find_frozen(network, phase.freeze, phase.unfrozen)
+    return cut_network(network, frozen, preprocessing.channels, preprocessing.size)
 
 
 def _look_at(
-    config: Config, network: Network, preprocessing: Preprocessing, phase: TrainingPhase, frozen: Frozen, folds: Sequence[Fold], images: int
+    config: Config, network: Network, preprocessing: Preprocessing, phase: TrainingPhase, folds: Sequence[Fold], images: int
 ) -> _Phase:
-    cut = cut_network(network, frozen, preprocessing.channels, preprocessing.size)
+    cut = _cut(network, phase, preprocessing)
     seen = augmented_looks(config.augmentation, preprocessing, config.model.feature_views)
     names = {(look.name, look.number) for look in (*seen, *plain_looks(preprocessing, "none"))}
     size = images * len(names) * cut.numbers * BYTES[config.model.feature_precision]
@@ -92,11 +104,9 @@ def _refuse(config: Config, known: _Phase, left: float) -> None:
     model, augmentation = config.model, config.augmentation
     if augmentation.mixup or augmentation.cutmix:
         raise NotCut("mixup and cutmix blend the images of each batch anew")
-    if known.size > left:
-        raise NotCut(f"{_bytes(known.size)} are more than the {_bytes(int(left))} that settings.cache_limit leaves")
-    free = shutil.disk_usage(_existing(Path(config.settings.cache_path))).free
-    if known.size > free:
-        raise NotCut(f"{_bytes(known.size)} are more than the {_bytes(free)} that are free in {config.settings.cache_path}")
+    reason = why_not(known.size, left, config.settings.cache_path)
+    if reason is not None:
+        raise NotCut(reason)
     if model.feature_cache == "on":
         return
     if known.looks > 1 and model.feature_views == 1:
@@ -108,8 +118,16 @@ def _refuse(config: Config, known: _Phase, left: float) -> None:
         raise NotCut(f"what is frozen does only {known.cut.share:.0%} of the model's work; feature_cache = on stores them all the same")
 
 
-def _existing(path: Path) -> Path:
-    return next(each for each in (path.absolute(), *path.absolute().parents) if each.exists())
+def why_not(size: int, limit: float, folder: str) -> str | None:
+    """Why so many bytes are not to be added to the cache in `folder`, as a phrase, or None. limit: in bytes."""
+    path = Path(folder).absolute()
+    existing = next(each for each in (path, *path.parents) if each.exists())
+    free = shutil.disk_usage(existing).free
+    if size > limit:
+        return f"{_bytes(size)} are more than the {_bytes(int(limit))} that settings.cache_limit leaves"
+    if size > free:
+        return f"{_bytes(size)} are more than the {_bytes(free)} that are free in {folder}"
+    return None if existing.is_dir() and os.access(existing, os.W_OK) else f"settings.cache_path, {folder}, cannot be written to"
 
 
 def _bytes(count: int) -> str:

@@ -14,7 +14,7 @@ from modules.config.errors import ConfigError, DataError, OptionError, shorten
 from modules.config.reader import read_config
 from modules.config.schema import Config
 from modules.data.preprocessing import Preprocessing
-from modules.models.build import build_network
+from modules.models.build import Network, build_network
 from modules.prediction.metrics import Metric, find_metric
 from modules.prediction.tta import check_views
 from modules.runs.checkpoint import load_checkpoint
@@ -92,11 +92,17 @@ def open_trained(config: Config) -> tuple[TrainedRun, ...]:
 
 def restore_member(run: TrainedRun, checkpoint: Checkpoint, process: Process) -> nn.Module:
     """The model of one fold's checkpoint, with its weights, on the device."""
+    return restore_network(run, checkpoint, process).module
+
+
+def restore_network(run: TrainedRun, checkpoint: Checkpoint, process: Process) -> Network:
+    """Likewise, with the names of its head."""
     model = replace(run.config.model, **checkpoint["network"])
     preprocessing = run.preprocessing
     network = build_network(model, len(run.classes), preprocessing.channels, preprocessing.size, pretrained=False)
     network.module.load_state_dict(checkpoint["model"])
-    return process.place(network.module)
+    process.place(network.module)
+    return network
 
 
 def _find(config: Config, name: str) -> RunDirectory:

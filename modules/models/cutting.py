@@ -27,44 +27,80 @@ class NotCut(Exception):
 
 @dataclass(frozen=True)
 class Cut:
-    """Two parts of a network, which share its tensors.
+    """Where a model is cut. It holds no tensors: it is of every module of that architecture, whatever its weights and classes.
 
-    trunk: (batch, channels, height, width) images to (batch, numbers) features, in eval. shapes: of one image's features,
-    before they became a row of numbers. share: of the multiplications of a forward pass, how many are the trunk's.
+    shapes: of one image's features, before they became a row of numbers. share: of the multiplications of a forward pass,
+    how many are the trunk's.
     """
 
-    trunk: nn.Module
     shapes: tuple[tuple[int, ...], ...]
     share: float
-    graphs: dict[bool, fx.Graph] = field(repr=False)
+    trunk: fx.Graph = field(repr=False)
+    tails: dict[bool, fx.Graph] = field(repr=False)
 
     @property
     def numbers(self) -> int:
         """Of one image."""
         return sum(math.prod(shape) for shape in self.shapes)
 
-    def tail_of(self, module: nn.Module) -> nn.Module:
-        """(batch, numbers) features to (batch, classes) logits, with the tensors of `module`: the network's own, or an average's.
+    def trunk_of(self, module: nn.Module) -> Trunk:
+        """(batch, channels, height, width) images to (batch, numbers) features, with the module's own layers."""
+        return Trunk(module, self.trunk)
 
-        It trains or not as `module` does: its mode is that of `module`.
-        """
-        return _Tail(module, self.graphs, self.shapes)
+    def tail_of(self, module: nn.Module) -> Tail:
+        """(batch, numbers) features to (batch, classes) logits, with the module's own layers. It trains or not as the module does."""
+        return Tail(module, self.tails, self.shapes)
+
+
+class Trunk(nn.Module):
+    """What is frozen."""
+
+    graph: fx.GraphModule
+
+    def __init__(self, module: nn.Module, graph: fx.Graph) -> None:
+        super().__init__()
+        self.graph = fx.GraphModule(module, graph)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return torch.cat([part.flatten(1) for part in self.graph(images)], dim=1)
 
     def digest(self) -> str:
-        """Of all that the features of an image depend on, but for the image: the trunk's code, its layers and their tensors."""
-        trunk: Any = self.trunk
-        total = sha256(trunk.graph.graph.python_code("self").src.encode())
-        for name, layer in trunk.graph.named_children():
+        """Of all that the features of an image depend on, but for the image: the code, the layers and their tensors."""
+        total = sha256(self.graph.graph.python_code("self").src.encode())
+        for name, layer in self.graph.named_children():
             total.update(f"{name}: {layer!r}\n".encode())
-        for name, tensor in sorted(trunk.graph.state_dict(keep_vars=True).items()):
+        for name, tensor in (*sorted(self.graph.named_parameters()), *sorted(self.graph.named_buffers())):
             plain = tensor.detach().cpu().contiguous()
             total.update(f"{name} {plain.dtype} {tuple(plain.shape)}\n".encode())
             total.update(plain.flatten().view(torch.uint8).numpy().tobytes())
         return total.hexdigest()
 
 
+class Tail(nn.Module):
+    """What trains, and what comes after that. No layer is its own: they are the module's, and so is the mode."""
+
+    module: nn.Module
+    graphs: dict[bool, fx.GraphModule]
+
+    def __init__(self, module: nn.Module, graphs: dict[bool, fx.Graph], shapes: tuple[tuple[int, ...], ...]) -> None:
+        super().__init__()
+        object.__setattr__(self, "module", module)
+        object.__setattr__(self, "graphs", {training: fx.GraphModule(module, graph) for training, graph in graphs.items()})
+        self.shapes = shapes
+
+    def train(self, mode: bool = True) -> Tail:
+        self.module.train(mode)
+        return self
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        parts = torch.split(features, [math.prod(shape) for shape in self.shapes], dim=1)
+        shaped = [part.reshape(-1, *shape) for part, shape in zip(parts, self.shapes, strict=True)]
+        logits: torch.Tensor = self.graphs[self.module.training](*shaped)
+        return logits
+
+
 def cut_network(network: Network, frozen: Frozen, channels: int, size: Size) -> Cut:
-    """The network in two, so that nothing in the trunk trains or draws at random. Raises NotCut.
+    """Where the network is cut in two, so that nothing in the trunk trains or draws at random. Raises NotCut.
 
     The model's code is traced (torch.fx) as far as it mixes what trains and what does not; all else is called as it is.
     What comes out is compared with the whole model. The network itself is not changed.
@@ -82,11 +118,12 @@ def cut_network(network: Network, frozen: Frozen, channels: int, size: Size) -> 
         if [_describe(node) for node in traced[True].boundary] != [_describe(node) for node in traced[False].boundary]:
             raise NotCut("its code goes another way in training")
         module.eval().requires_grad_(False)
-        trunk = _Trunk(module, _trunk_graph(traced[False]))
+        trunk = Trunk(module, _trunk_graph(traced[False]))
         images = torch.rand(3, channels, *size, generator=torch.Generator().manual_seed(0))
         images = images.to(next(module.parameters()).device)
         shapes = _shapes(trunk, images)
-        cut = Cut(trunk, shapes, _share(module, trunk, images[:1]), {mode: _tail_graph(each) for mode, each in traced.items()})
+        tails = {training: _tail_graph(each) for training, each in traced.items()}
+        cut = Cut(shapes, _share(module, trunk, images[:1]), trunk.graph.graph, tails)
         with torch.no_grad():
             whole, parts = module(images), cut.tail_of(module)(trunk(images))
         if not torch.allclose(whole, parts, rtol=TOLERANCE, atol=TOLERANCE):
@@ -101,38 +138,6 @@ def cut_network(network: Network, frozen: Frozen, channels: int, size: Size) -> 
             part.training = mode
         for parameter, requires_grad in wanted.items():
             parameter.requires_grad_(requires_grad)
-
-
-class _Trunk(nn.Module):
-    def __init__(self, module: nn.Module, graph: fx.Graph) -> None:
-        super().__init__()
-        self.graph = fx.GraphModule(module, graph)
-
-    def forward(self, images: torch.Tensor) -> torch.Tensor:
-        return torch.cat([part.flatten(1) for part in self.graph(images)], dim=1)
-
-
-class _Tail(nn.Module):
-    """Holds no layer as its own: they are the module's, and so is the mode."""
-
-    module: nn.Module
-    graphs: dict[bool, fx.GraphModule]
-
-    def __init__(self, module: nn.Module, graphs: dict[bool, fx.Graph], shapes: tuple[tuple[int, ...], ...]) -> None:
-        super().__init__()
-        object.__setattr__(self, "module", module)
-        object.__setattr__(self, "graphs", {training: fx.GraphModule(module, graph) for training, graph in graphs.items()})
-        self.shapes = shapes
-
-    def train(self, mode: bool = True) -> _Tail:
-        self.module.train(mode)
-        return self
-
-    def forward(self, features: torch.Tensor) -> torch.Tensor:
-        parts = torch.split(features, [math.prod(shape) for shape in self.shapes], dim=1)
-        shaped = [part.reshape(-1, *shape) for part, shape in zip(parts, self.shapes, strict=True)]
-        logits: torch.Tensor = self.graphs[self.module.training](*shaped)
-        return logits
 
 
 @dataclass(frozen=True)
@@ -220,7 +225,7 @@ def _tail_graph(traced: _Traced) -> fx.Graph:
     return graph
 
 
-def _shapes(trunk: _Trunk, images: torch.Tensor) -> tuple[tuple[int, ...], ...]:
+def _shapes(trunk: Trunk, images: torch.Tensor) -> tuple[tuple[int, ...], ...]:
     """Of one image's features. Raises NotCut where they are not tensors with a row an image."""
     with torch.no_grad():
         several, one = trunk.graph(images), trunk.graph(images[:1])

@@ -28,7 +28,7 @@ from modules.data.loaders import Batch, BatchSampler, Draw, ImageBatches, Loader
 from modules.data.preprocessing import Normalizer, Preprocessing
 from modules.data.samples import Rows, Samples
 from modules.data.transforms import build_pipeline, describe_pipeline, make_train_pipeline
-from modules.models.cutting import Cut
+from modules.models.cutting import Trunk
 from modules.prediction.feature_store import KEY_BYTES, FeatureStore, Floats
 from modules.prediction.tta import VIEWS, View
 
@@ -91,14 +91,14 @@ class FeatureCache:
             raise DataError(f"{self.samples.images.name(gone[0])}: no such file, or it cannot be read")
         return [digest for digest in digests if digest is not None]
 
-    def open(self, cut: Cut) -> Features:
-        """The features that this trunk makes."""
+    def open(self, trunk: Trunk, numbers: int) -> Features:
+        """The features that the trunk makes, so many an image."""
         images = replace(self.preprocessing, valid=replace(self.preprocessing.valid, calls=())).to_dict()  # a look has its pipeline
         how = (self.process.device.type, self.process.precision, self.dtype, LAYOUT)
         versions = [f"{package} {metadata.version(package)}" for package in PACKAGES]
-        name = sha256(repr((cut.digest(), images, how, versions)).encode()).hexdigest()[:32]
+        name = sha256(repr((trunk.digest(), images, how, versions)).encode()).hexdigest()[:32]
         (self.folder / name).mkdir(parents=True, exist_ok=True)
-        return Features(self, cut, FeatureStore(self.folder / name, cut.numbers, self.dtype))
+        return Features(self, trunk, FeatureStore(self.folder / name, numbers, self.dtype))
 
 
 @dataclass(frozen=True)
@@ -106,7 +106,7 @@ class Features:
     """The features that one trunk makes of the samples' images."""
 
     cache: FeatureCache
-    cut: Cut
+    trunk: Trunk
     store: FeatureStore
 
     def provide(self, rows: Rows, looks: Sequence[Look], follow: Follow) -> None:
@@ -163,9 +163,9 @@ class Features:
     def _through_trunk(self, batch: Batch, look: Look) -> Floats:
         process = self.cache.process
         normalizer = Normalizer(self.cache.preprocessing, process.device, process.channels_last)
-        self.cut.trunk.eval()
+        self.trunk.eval()
         with torch.inference_mode(), process.autocast():
-            features = self.cut.trunk(VIEWS[look.tta][look.view](normalizer(batch.images)))
+            features = self.trunk(VIEWS[look.tta][look.view](normalizer(batch.images)))
         numbers = features.float().cpu().numpy()
         with np.errstate(over="ignore"):
             stored: Floats = numbers.astype(self.store.dtype)

@@ -30,7 +30,6 @@ from modules.runs.records import EpochRecord, FoldResult, Progress, Sink, record
 from modules.training.epoch import Diverged, EpochOutcome, Learner, train_epoch
 from modules.training.parts import (
     Feed,
-    cut_at,
     evaluate,
     evaluate_features,
     feature_feed,
@@ -38,6 +37,7 @@ from modules.training.parts import (
     make_learner,
     make_network,
     steps_per_epoch,
+    stored_features,
     valid_batches,
     validate,
 )
@@ -142,7 +142,7 @@ def _beginner(plan: Plan, fold: Fold, network: Network, sink: Sink) -> Callable[
     def begin(phase: TrainingPhase) -> tuple[Learner, Feed]:
         for parameter in trainable:
             parameter.requires_grad_(True)
-        features = plan.features.open(cut_at(plan, network, phase)) if phase.features else None
+        features = stored_features(plan, network, phase)
         feed = images() if features is None else feature_feed(plan, fold, features, sink.follow)
         return make_learner(plan, fold, network, phase, steps_per_epoch(plan, feed.train), features), feed
 
@@ -237,16 +237,16 @@ def _predict_validation(plan: Plan, fold: Fold, directory: FoldDirectory, sink: 
     network, best = make_network(plan, fold.number, pretrained=False), load_checkpoint(directory.best)
     network.module.load_state_dict(best["model"])
     phase = plan.phase_of(best["epoch"])
-    features = plan.features.open(cut_at(plan, network, phase)) if phase.features else None
+    features = stored_features(plan, network, phase)
     tta, batches = plan.config.inference.tta, valid_batches(plan, fold)
     wanted = [(tta, directory.predictions)]
     if tta != "none":
         wanted.insert(0, ("none", directory.predictions_without_tta))
     for views, path in wanted:
-        if features is None:
+        if features is None or phase.cut is None:
             outcome = evaluate(plan, network, batches, fold, views)
         else:
-            outcome = evaluate_features(plan, network, features, fold, views, sink.follow)
+            outcome = evaluate_features(plan, phase.cut.tail_of(network.module), features, fold, views, sink.follow)
         save_predictions(path, _as_predictions(plan, fold, outcome), _targets(plan, fold))
 
 

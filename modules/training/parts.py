@@ -11,7 +11,6 @@ from timm.utils import ModelEmaV3
 from torch import nn
 
 from modules.compute.seeding import seed_torch
-from modules.config.errors import OptionError
 from modules.data.class_weights import weigh_classes
 from modules.data.loaders import BatchSampler, ImageBatches, Loader
 from modules.data.mixing import make_mixer
@@ -20,8 +19,8 @@ from modules.data.samples import Rows
 from modules.data.splits import Fold
 from modules.data.transforms import build_pipeline, make_train_pipeline
 from modules.models.build import Network, build_network
-from modules.models.cutting import Cut, NotCut, cut_network
-from modules.models.freezing import find_frozen, freeze
+from modules.models.cutting import Tail
+from modules.models.freezing import freeze
 from modules.models.objectives import Objective, make_objective
 from modules.prediction.features import Features, Follow, augmented_looks, plain_looks
 from modules.prediction.predict import Outcome, predict
@@ -56,13 +55,9 @@ class Feed:
     views: tuple[View, ...] = VIEWS["none"]
 
 
-def cut_at(plan: Plan, network: Network, phase: TrainingPhase) -> Cut:
-    """The network where what the phase freezes ends. Raises OptionError where it is not cut there."""
-    images = plan.preprocessing
-    try:
-        return cut_network(network, find_frozen(network, phase.freeze, phase.unfrozen), images.channels, images.size)
-    except NotCut as reason:
-        raise OptionError("model", "feature_cache", f"{plan.config.model.name} cannot be cut there: {reason}") from None
+def stored_features(plan: Plan, network: Network, phase: TrainingPhase) -> Features | None:
+    """Those that the network's trunk makes, where the phase learns from them."""
+    return None if phase.cut is None else plan.features.open(phase.cut.trunk_of(network.module), phase.cut.numbers)
 
 
 def make_learner(
@@ -77,8 +72,8 @@ def make_learner(
     still = freeze(network, phase.freeze, phase.unfrozen)
     ema = ModelEmaV3(network.module, decay=decay, use_warmup=True) if decay > 0 else None
     model, averaged = network.module, None if ema is None else ema.module
-    if features is not None:
-        model, averaged = features.cut.tail_of(model), None if averaged is None else features.cut.tail_of(averaged)
+    if features is not None and phase.cut is not None:
+        model, averaged = phase.cut.tail_of(model), None if averaged is None else phase.cut.tail_of(averaged)
     return Learner(
         module=network.module,
         model=model,
@@ -142,12 +137,12 @@ def evaluate(plan: Plan, network: Network, batches: Loader, fold: Fold, views: s
     return _predict(plan, fold, network.module, _normalizer(plan), batches, VIEWS[views])
 
 
-def evaluate_features(plan: Plan, network: Network, features: Features, fold: Fold, views: str, follow: Follow) -> Outcome:
+def evaluate_features(plan: Plan, tail: Tail, features: Features, fold: Fold, views: str, follow: Follow) -> Outcome:
     """Likewise, from their features."""
     looks = plain_looks(plan.preprocessing, views)
     features.provide(fold.valid_rows, looks, follow)
     batches, selectors = features.to_predict(_valid_sampler(plan, fold), looks)
-    return _predict(plan, fold, features.cut.tail_of(network.module), features.to_device, batches, selectors)
+    return _predict(plan, fold, tail, features.to_device, batches, selectors)
 
 
 def validate(plan: Plan, fold: Fold, learner: Learner, feed: Feed) -> Outcome:
