@@ -141,7 +141,7 @@ def test_repeated_folds_are_compared_fold_by_fold(earlier: tuple[Path, list[str]
     for number in range(4):
         run.fold(number).path.mkdir()
         torch.save({**trained, "fold": number}, run.fold(number).best)
-    warm = replace(plan.pretrained, run=run, folds=(0, 1, 2, 3))
+    warm = replace(plan.pretrained, run=run, result={**plan.pretrained.result, "fold_numbers": [0, 1, 2, 3]})
     one = {number: plan.samples.ids.tolist().index(name) for name, number in rows}
     warm.check_folds(plan.samples, [Fold(number, np.arange(0), np.array([row])) for number, row in one.items() if number >= 0])
     with pytest.raises(OptionError, match="fold 3 validates"):
@@ -222,13 +222,16 @@ def test_a_fold_that_joins_on_resume_is_not_validated_on_what_its_weights_learnt
     assert not Path("runs/now/fold1/best.pt").exists()
 
 
-@pytest.mark.parametrize("fault", ["a flipped bit", "another fold", "another run", "another class order"])
+@pytest.mark.parametrize(
+    ("fault", "number"),
+    [("a flipped bit", 1), ("another fold", 1), ("another run", 1), ("another class order", 1), ("another class order", 0)],
+)
 def test_every_folds_checkpoint_is_looked_at_before_the_first_of_them_trains(
-    earlier: tuple[Path, list[str]], tmp_path: Path, fault: str, capsys: pytest.CaptureFixture[str]
+    earlier: tuple[Path, list[str]], tmp_path: Path, fault: str, number: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
     root, arguments = earlier
     part = shutil.copytree(root / "runs/a", tmp_path / "part")
-    best = part / "fold1/best.pt"
+    best = part / f"fold{number}/best.pt"
     if fault == "a flipped bit":
         content = bytearray(best.read_bytes())
         content[len(content) // 2] ^= 4
@@ -237,8 +240,13 @@ def test_every_folds_checkpoint_is_looked_at_before_the_first_of_them_trains(
         change = {"another fold": {"fold": 0}, "another run": {"run_id": "x"}, "another class order": {"classes": ["dog", "cat", "eel"]}}
         torch.save({**load_checkpoint(best), **change[fault]}, best)
     (line,) = refusal(run_train, [*arguments, f"model.pretrained={part}", "settings.run_name=begun", "--quiet"], capsys)
-    told = {"a flipped bit": "damaged", "another class order": "its classes, or their order"}
-    assert line.startswith(f"{best}: ") and told.get(fault, "of another run or another fold") in line
+    told = {
+        "a flipped bit": "damaged",
+        "another fold": "this checkpoint is of fold 0, not of fold 1",
+        "another run": "this checkpoint is of another run",
+        "another class order": "its classes, or their order",
+    }
+    assert line.startswith(f"{best}: ") and told[fault] in line
     assert not (root / "runs/begun").exists()
 
 
