@@ -18,8 +18,8 @@ import torch
 from modules.compute.process import Process
 from modules.config.reader import read_config
 from modules.jobs.trained import open_trained, restore_member
-from tests.making import CLASSES, fast, make_contest, write_config
-from tests.scripts.running import known, read, refusal, run_inference, run_look, run_train
+from tests.making import CLASSES, make_contest, write_config
+from tests.scripts.running import known, make_runs, read, refusal, run_inference, run_look
 
 PLAIN = Process(torch.device("cpu"), "float32", False, 0, 1)
 OFFLINE = """import socket
@@ -35,15 +35,8 @@ socket.socket.connect = socket.socket.connect_ex = socket.getaddrinfo = socket.c
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A contest that asks for probabilities, and the runs `one`, `two` (another image size) and `grey` (torchvision, one channel)."""
     root = tmp_path_factory.mktemp("made")
-    contest = make_contest(root / "contest")
-    template = read(contest / "sample_submission.csv")[["id"]].assign(**dict.fromkeys(CLASSES, 0))
-    template.to_csv(contest / "sample_submission.csv", index=False)
-    config = write_config(root / "config.ini", "[settings]\n")
     grey = ("model.library=torchvision", "model.name=shufflenet_v2_x0_5", "data.channels=1", "hyper_params.epochs=1")
-    for name, more in {"one": (), "two": ("settings.seed=7", "data.image_size=40"), "grey": grey}.items():
-        arguments = fast(contest, f"settings.log_path={root / 'runs'}", f"settings.run_name={name}", *more)
-        assert run_train(str(config), *arguments, "--quiet") == 0
-    return root
+    return make_runs(root, {"one": (), "two": ("settings.seed=7", "data.image_size=40"), "grey": grey})
 
 
 def unpacked(archive: Path, folder: Path) -> Path:

@@ -14,8 +14,8 @@ from scipy.stats import gmean, rankdata
 from sklearn.metrics import roc_auc_score
 
 from modules.reporting.summary import describe_result
-from tests.making import CLASSES, fast, make_contest, write_config
-from tests.scripts.running import known, read, refusal, run_inference, run_train
+from tests.making import CLASSES, write_config
+from tests.scripts.running import known, make_runs, read, refusal, run_inference
 
 PROBABILITIES = [f"p:{name}" for name in CLASSES]
 
@@ -24,15 +24,8 @@ PROBABILITIES = [f"p:{name}" for name in CLASSES]
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A contest of probabilities, scored by AUC, and the runs `one`, `two` (another seed and size), `flip` (one with hflip)."""
     root = tmp_path_factory.mktemp("made")
-    contest = make_contest(root / "contest")
-    template = read(contest / "sample_submission.csv")[["id"]].assign(**dict.fromkeys(CLASSES, 0))
-    template.to_csv(contest / "sample_submission.csv", index=False)
-    config = write_config(root / "config.ini", "[settings]\n")
     runs = {"one": (), "two": ("settings.seed=7", "data.image_size=40"), "flip": ("inference.tta=hflip",)}
-    for name, more in runs.items():
-        arguments = fast(contest, f"settings.log_path={root / 'runs'}", f"settings.run_name={name}", "hyper_params.metric=roc_auc", *more)
-        assert run_train(str(config), *arguments, "--quiet") == 0
-    return root
+    return make_runs(root, {name: ("hyper_params.metric=roc_auc", *more) for name, more in runs.items()})
 
 
 @pytest.fixture

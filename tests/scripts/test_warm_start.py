@@ -192,9 +192,7 @@ def test_once_every_fold_has_begun_the_earlier_run_may_go(
     earlier: tuple[Path, list[str]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     root, arguments = earlier
-    source = shutil.copytree(root / "runs/a", tmp_path / "source")
-    assert run_train(*arguments, f"model.pretrained={source}", "hyper_params.epochs=1", "settings.run_name=grown", "--quiet") == 0
-    shutil.rmtree(source)
+    source = _begun_from_a_run_that_is_gone(root, arguments, "grown", tmp_path)
     grown = root / "runs/grown"
     assert run_train("--resume", str(grown), "hyper_params.epochs=2", "--quiet") == 0
     assert load_checkpoint(grown / "fold0/last.pt")["epoch"] == 2
@@ -254,9 +252,7 @@ def test_another_run_in_the_place_of_the_one_that_a_run_began_from_is_refused(
     earlier: tuple[Path, list[str]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     root, arguments = earlier
-    source = shutil.copytree(root / "runs/a", tmp_path / "source")
-    assert run_train(*arguments, f"model.pretrained={source}", "hyper_params.epochs=1", "settings.run_name=first", "--quiet") == 0
-    shutil.rmtree(source)
+    source = _begun_from_a_run_that_is_gone(root, arguments, "first", tmp_path)
     more = [f"settings.log_path={tmp_path}", "settings.run_name=source", "hyper_params.epochs=1", "data.mean=0.9", "--quiet"]
     assert run_train(*arguments, *more) == 0
     line = refusal(run_train, ["--resume", str(root / "runs/first"), "hyper_params.epochs=2", "--quiet"], capsys)[-1]
@@ -266,3 +262,11 @@ def test_another_run_in_the_place_of_the_one_that_a_run_began_from_is_refused(
 
 def _interrupted(*arguments: object) -> None:
     raise KeyboardInterrupt
+
+
+def _begun_from_a_run_that_is_gone(root: Path, arguments: list[str], name: str, tmp_path: Path) -> Path:
+    """Makes a run of one epoch from a copy of run `a`, and removes that copy; returns where it was."""
+    source = shutil.copytree(root / "runs/a", tmp_path / "source")
+    assert run_train(*arguments, f"model.pretrained={source}", "hyper_params.epochs=1", f"settings.run_name={name}", "--quiet") == 0
+    shutil.rmtree(source)
+    return source
