@@ -17,6 +17,7 @@ from modules.reporting.summary import describe_result
 from tests.making import CLASSES, write_config
 from tests.scripts.running import known, make_runs, read, refusal, run_inference
 
+NOT_FOR_INFERENCE = shutil.ignore_patterns("last*.pt")
 PROBABILITIES = [f"p:{name}" for name in CLASSES]
 
 
@@ -31,7 +32,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def root(made: Path, tmp_path: Path) -> Path:
     """The runs and their contest, to be changed; the runs find the contest at its first place."""
-    shutil.copytree(made / "runs", tmp_path / "runs")
+    shutil.copytree(made / "runs", tmp_path / "runs", ignore=NOT_FOR_INFERENCE)
     shutil.copytree(made / "contest", tmp_path / "contest")
     write_config(tmp_path / "config.ini", "[settings]\n")
     return tmp_path
@@ -81,7 +82,7 @@ def one_fold(root: Path, run: str, number: int) -> str:
 def folds(made: Path, tmp_path_factory: pytest.TempPathFactory) -> np.ndarray:
     """(4, N, 3) what each model of `one` and `two` says alone."""
     root = tmp_path_factory.mktemp("folds")
-    shutil.copytree(made / "runs", root / "runs")
+    shutil.copytree(made / "runs", root / "runs", ignore=NOT_FOR_INFERENCE)
     shutil.copytree(made / "contest", root / "contest")
     write_config(root / "config.ini", "[settings]\n")
     alone = [one_fold(root, run, number) for run in ("one", "two") for number in (0, 1)]
