@@ -17,7 +17,7 @@ from modules.data.preprocessing import Preprocessing
 from modules.models.build import Network, build_network
 from modules.prediction.metrics import Metric, find_metric
 from modules.prediction.tta import check_views
-from modules.runs.checkpoint import load_checkpoint
+from modules.runs.checkpoint import load_best
 from modules.runs.directory import RunDirectory, find_run, latest_run
 
 # What training knew and a checkpoint carries: said again, it must be the same.
@@ -115,7 +115,7 @@ def _open(config: Config, directory: RunDirectory) -> TrainedRun:
     result = directory.read_result()
     own, _ = read_config([directory.config])
     _refuse_contradictions(config, own, directory, CARRIED if len(config.inference.run) == 1 else SHARED)
-    checkpoints = tuple(_load_member(directory, result, number) for number in result["fold_numbers"])
+    checkpoints = tuple(load_best(directory, result, number) for number in result["fold_numbers"])
     first = checkpoints[0]["preprocessing"]
     if any(checkpoint["preprocessing"] != first for checkpoint in checkpoints):
         raise DataError(f"{directory.path}: its folds' checkpoints were made with different preprocessing")
@@ -130,20 +130,6 @@ def _refuse_contradictions(config: Config, own: Config, directory: RunDirectory,
         lines.append(f"{config.locate(each.section, each.name)}: {now}, but {directory.name} was trained with {then}; {advice}")
     if lines:
         raise ConfigError(*lines)
-
-
-def _load_member(directory: RunDirectory, result: dict[str, Any], number: int) -> Checkpoint:
-    path = directory.fold(number).best
-    if not path.exists():
-        raise DataError(f"{path}: missing; the run has folds {', '.join(map(str, result['fold_numbers']))}")
-    checkpoint = load_checkpoint(path)
-    if checkpoint.get("run_id") != result["run_id"]:
-        raise DataError(f"{path}: this checkpoint is of another run")
-    if checkpoint.get("fold") != number:
-        raise DataError(f"{path}: this checkpoint is of fold {checkpoint.get('fold')}, not of fold {number}")
-    if checkpoint.get("classes") != result["classes"]:
-        raise DataError(f"{path}: its classes, or their order, are not those of the run")
-    return checkpoint
 
 
 def _other_classes(first: TrainedRun, other: TrainedRun) -> str:
