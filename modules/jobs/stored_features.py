@@ -24,11 +24,15 @@ BYTES = {"float16": 2, "float32": 4}
 
 @dataclass(frozen=True)
 class _Phase:
-    """A phase that freezes something. looks: stored of each image. passes: over the images, that it would take without."""
+    """A phase that freezes something.
+
+    looks: stored of each image; views: those of them that are augmented. passes: over the images, that it would take without.
+    """
 
     phase: TrainingPhase
     cut: Cut
     looks: int
+    views: int
     passes: int
     size: int
 
@@ -37,7 +41,8 @@ class _Phase:
         epochs = f"epoch {first} learns" if first == last else f"epochs {first} to {last} learn"
         once = "one pass" if self.looks == 1 else f"{self.looks} passes"
         what = f"{epochs} from stored features, {self.cut.numbers:,} numbers an image, which save {self.cut.share:.0%} of the model's work"
-        return f"features: {what}: {once} over {images:,} images in place of {self.passes}, and {_bytes(self.size)} in {folder}"
+        views = f"; {self.views} augmented views of each, the same for all folds and epochs" if self.views else ""
+        return f"features: {what}: {once} over {images:,} images in place of {self.passes}, and {_bytes(self.size)} in {folder}{views}"
 
 
 def choose_features(
@@ -67,8 +72,6 @@ def choose_features(
         left -= known.size
         chosen[place] = replace(phase, cut=known.cut)
         lines.append(known.describe(images, config.settings.cache_path))
-        if known.looks > 1 and model.feature_views > 1:
-            lines.append(f"features: of {model.feature_views} augmented views of each image, the same for all folds and epochs")
     return tuple(chosen), list(dict.fromkeys(lines))
 
 
@@ -96,7 +99,8 @@ def _look_at(
     seen = augmented_looks(config.augmentation, preprocessing, config.model.feature_views)
     names = {(look.name, look.number) for look in (*seen, *plain_looks(preprocessing, "none"))}
     size = images * len(names) * cut.numbers * BYTES[config.model.feature_precision]
-    return _Phase(phase, cut, len(names), phase.hyper.epochs * len(folds), size)
+    views = len(seen) if seen[0].name else 0
+    return _Phase(phase, cut, len(names), views, phase.hyper.epochs * len(folds), size)
 
 
 def _refuse(config: Config, known: _Phase, left: float) -> None:
@@ -109,10 +113,14 @@ def _refuse(config: Config, known: _Phase, left: float) -> None:
         raise NotCut(reason)
     if model.feature_cache == "on":
         return
-    if known.looks > 1 and model.feature_views == 1:
+    if known.views and model.feature_views == 1:
         raise NotCut(
             "augmentation makes each epoch's images others; augmentation.preset = none stores them as they are, model.feature_views = 4"
             " stores 4 augmented views of each"
+        )
+    if known.looks > known.passes:
+        raise NotCut(
+            f"{known.looks} passes over the images, in place of {known.passes}, save nothing; feature_cache = on does it all the same"
         )
     if known.cut.share < WORTH_IT:
         raise NotCut(f"what is frozen does only {known.cut.share:.0%} of the model's work; feature_cache = on stores them all the same")

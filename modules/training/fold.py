@@ -104,10 +104,10 @@ def _train(
             assert state is not None
             learner, feed = begin(phase)
             step = _restore(learner, state)
-        hyper = phase.hyper
+        hyper, begun = phase.hyper, time.perf_counter()
         sink.start_epoch(fold.number, epoch, plan.epochs, steps_per_epoch(plan, feed.train))
         trained = train_epoch_of(plan, fold, learner, feed.train, epoch, step, sink, plateau(hyper, progress.drops))
-        train_seconds = time.perf_counter() - started
+        train_seconds = time.perf_counter() - begun
         outcome = validate(plan, fold, learner, feed)
         check_probabilities(_as_predictions(plan, fold, outcome), f"fold {fold.number}, epoch {epoch}, validation")
         score = _score(plan, fold, outcome.probabilities[0])
