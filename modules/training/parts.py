@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from timm.utils import ModelEmaV3
 from torch import nn
@@ -110,11 +111,18 @@ def image_feed(plan: Plan, fold: Fold) -> Feed:
 
 
 def feature_feed(plan: Plan, fold: Fold, features: Features, follow: Follow) -> Feed:
-    """The features of the fold's images; those that are not stored yet are computed first, which `follow` is told of."""
+    """The features of the fold's images. Those of all folds that are not stored yet are computed first: `follow` is told of it.
+
+    All, since what an image gives depends, in its last digit, on those beside it: any fold may be the first, after a resume.
+    """
     learnt = augmented_looks(plan.config.augmentation, plan.preprocessing, plan.config.model.feature_views)
     validated = plain_looks(plan.preprocessing, "none")
-    features.provide(fold.train_rows, learnt, follow)
-    features.provide(fold.valid_rows, validated, follow)
+    trained_rows, validated_rows = _all_rows(plan)
+    if learnt[0].name == validated[0].name:
+        features.provide(np.union1d(trained_rows, validated_rows), validated, follow)
+    else:
+        features.provide(trained_rows, learnt, follow)
+        features.provide(validated_rows, validated, follow)
     train = features.to_train(_train_sampler(plan, fold), learnt, (plan.config.settings.seed, fold.number))
     return Feed(train, *features.to_predict(_valid_sampler(plan, fold), validated))
 
@@ -140,7 +148,7 @@ def evaluate(plan: Plan, network: Network, batches: Loader, fold: Fold, views: s
 def evaluate_features(plan: Plan, tail: Tail, features: Features, fold: Fold, views: str, follow: Follow) -> Outcome:
     """Likewise, from their features."""
     looks = plain_looks(plan.preprocessing, views)
-    features.provide(fold.valid_rows, looks, follow)
+    features.provide(_all_rows(plan)[1], looks, follow)
     batches, selectors = features.to_predict(_valid_sampler(plan, fold), looks)
     return _predict(plan, fold, tail, features.to_device, batches, selectors)
 
@@ -148,6 +156,12 @@ def evaluate_features(plan: Plan, tail: Tail, features: Features, fold: Fold, vi
 def validate(plan: Plan, fold: Fold, learner: Learner, feed: Feed) -> Outcome:
     """What the fold validates, through the model as it is by now; no TTA."""
     return _predict(plan, fold, learner.predictor, learner.prepare, feed.valid, feed.views)
+
+
+def _all_rows(plan: Plan) -> tuple[Rows, Rows]:
+    """Those that any fold trains on, and those that any validates."""
+    trained, validated = ([getattr(fold, part) for fold in plan.folds] for part in ("train_rows", "valid_rows"))
+    return np.unique(np.concatenate(trained)), np.unique(np.concatenate(validated))
 
 
 def _predict(plan: Plan, fold: Fold, model: nn.Module, prepare: Prepare, batches: Loader, views: Sequence[View]) -> Outcome:
