@@ -127,6 +127,14 @@ def test_the_initialisation_is_of_the_appended_layer_and_the_old_head_comes_from
     assert digest_tensors({key: tensor for key, tensor in state.items() if key not in ADDED}) == digest_tensors(dict(own.state_dict()))
 
 
+def test_weights_of_another_image_size_are_fitted_by_the_library_as_ever(tmp_path: Path) -> None:
+    own = timm.create_model("test_vit", img_size=64)
+    torch.save(own.state_dict(), tmp_path / "weights.pth")
+    module = built("timm", "test_vit", pretrained=str(tmp_path / "weights.pth"), head="append").module
+    assert own.state_dict()["pos_embed"].shape != module.state_dict()["pos_embed"].shape
+    assert torch.equal(module.state_dict()["head.weight"], own.state_dict()["head.weight"])
+
+
 @pytest.mark.parametrize(
     ("library", "name", "layer"),
     [("timm", "test_resnet", "fc"), ("torchvision", "squeezenet1_1", "classifier.1"), ("timm", "levit_128s", "head_dist.linear")],
