@@ -15,9 +15,10 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from modules.config.contradictions import contradictions
 from modules.config.errors import ConfigError, hint, nearest
 from modules.config.pipeline import PipelineError
-from modules.config.schema import OLD_SPELLINGS, OPTIONS, SECTIONS, Config, Option, contradictions, place
+from modules.config.schema import OLD_SPELLINGS, OPTIONS, SECTIONS, Config, Option, place
 from modules.config.values import is_single, parse_value
 
 COMMENT = ("#", ";")

@@ -5,7 +5,7 @@ A new option is one line here; the reader, `--print-config`, the errors and docs
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from types import MappingProxyType
 from typing import Any, Literal, get_type_hints
@@ -41,6 +41,8 @@ class Settings:
     deterministic: bool = option(True, "choices by rule, never by timing, so that a run can be repeated exactly", learnt=True)
     log_path: str = option("runs", "a folder a run is made in here")
     data_path: str = option("data/digits", "where the contest's files are")
+    cache_path: str = option(".cache", "where features are stored, for all runs; it may be removed at any time, and is made anew")
+    cache_limit: float = option(20.0, "gigabytes that one run may add to it", above=0, at_most=MANY)
     run_name: str | None = option(None, "the run's folder; blank: date, time and model")
     num_workers: Literal["auto"] | int = option(
         "auto", "processes that prepare images; auto: none on a CPU, else a core each, eight at most", at_least=0, at_most=256
@@ -153,6 +155,15 @@ class Model:
     pooling: Literal["auto", "avg", "max", "avgmax", "gem"] = option(
         "auto", "of the last feature map; auto: the model's own; avgmax: the mean of both; gem: generalised mean, p = 3", learnt=True
     )
+    feature_cache: Literal["auto", "on", "off"] = option(
+        "auto",
+        "compute what the frozen part makes of an image once, and store it; auto: where no augmentation is lost, or feature_views is set",
+        learnt=True,
+    )
+    feature_views: int = option(
+        1, "augmented views that are stored of each image, the same for all folds and epochs", at_least=1, at_most=1000, learnt=True
+    )
+    feature_precision: Literal["float16", "float32"] = option("float16", "of stored features; float32: twice the size", learnt=True)
     dropout: float = option(0.0, "before the head; 0: as the library has it", at_least=0, below=1, learnt=True)
     drop_path: float = option(
         0.0, "stochastic depth: of the last block, rising linearly; 0: as the library has it", at_least=0, below=1, learnt=True
@@ -337,100 +348,3 @@ def _options_of(section: str, kind: type) -> dict[str, Option]:
 
 SECTIONS: Mapping[str, type] = {f.name: type(f.default) for f in fields(Config) if f.name != "origins"}
 OPTIONS: Mapping[str, Mapping[str, Option]] = {name: _options_of(name, kind) for name, kind in SECTIONS.items()}
-
-
-@dataclass(frozen=True)
-class Contradiction:
-    """Options that are right alone and wrong together; the first of them is the one that is told."""
-
-    options: tuple[tuple[str, str], ...]
-    message: str
-
-
-def contradictions(config: Config) -> list[Contradiction]:
-    """What the INI alone tells to be wrong together."""
-    found = []
-    hyper, data = config.hyper_params, config.data
-    if hyper.warmup_epochs >= hyper.epochs and hyper.warmup_epochs > 0 and not config.settings.debug:
-        options = (("hyper_params", "warmup_epochs"), ("hyper_params", "epochs"), ("settings", "debug"))
-        found.append(Contradiction(options, f"expected fewer than epochs ({hyper.epochs}), got '{hyper.warmup_epochs:g}'"))
-    for name in ("mean", "std"):
-        value = getattr(data, name)
-        if value != "auto" and len(value) not in (1, data.channels):
-            message = f"expected {data.channels} numbers, as data.channels says, got {len(value)}"
-            found.append(Contradiction((("data", name), ("data", "channels")), message))
-    if len(data.label_columns) > 1:
-        message = f"expected one column for task = {data.task}, got {len(data.label_columns)}"
-        found.append(Contradiction((("data", "label_columns"), ("data", "task")), message))
-    for name in ("mixup", "cutmix"):
-        if getattr(config.augmentation, name) > 0 and hyper.batch_size == 1:
-            message = "images of one batch are blended, and batch_size is 1; use 2 or more"
-            found.append(Contradiction((("augmentation", name), ("hyper_params", "batch_size")), message))
-    return [*found, *_of_sources(config), *_of_splits(config), *_of_phases(config), *_of_views(config)]
-
-
-def _of_sources(config: Config) -> Iterator[Contradiction]:
-    data = config.data
-    source = ("data", "source")
-    if data.source == "torchvision" and data.dataset is None:
-        yield Contradiction((("data", "dataset"), source), "source = torchvision needs the name of a data set, such as FashionMNIST")
-    if data.source != "torchvision" and data.dataset is not None:
-        yield Contradiction((("data", "dataset"), source), f"only source = torchvision has one, and source is {data.source}")
-    if data.source in ("folder", "torchvision") and data.group_column is not None:
-        message = f"a column of a table, and source = {data.source} has no table of training samples; use csv"
-        yield Contradiction((("data", "group_column"), source), message)
-    if data.source in ("folder", "torchvision") and config.split.fold_column is not None:
-        message = f"a column of train_csv, and source = {data.source} has no table of training samples; use csv"
-        yield Contradiction((("split", "fold_column"), source), message)
-    if data.image_column is not None and (data.source == "torchvision" or (data.source == "folder" and data.extra_csv is None)):
-        yield Contradiction((("data", "image_column"), source), f"a column of a table, and source = {data.source} reads none with images")
-    if data.source == "torchvision" and data.sample_submission != Data.sample_submission:
-        message = "source = torchvision reads no template: its submissions have the columns id and label"
-        yield Contradiction((("data", "sample_submission"), source), message)
-    if data.source == "torchvision" and data.extra_csv is not None:
-        yield Contradiction((("data", "extra_csv"), source), "the images of source = torchvision are no files; use csv or folder")
-    if data.extra_images is not None and data.extra_csv is None:
-        yield Contradiction((("data", "extra_images"), ("data", "extra_csv")), "nothing is read from there without extra_csv")
-
-
-def _of_splits(config: Config) -> Iterator[Contradiction]:
-    split = config.split
-    method = ("split", "method")
-    if split.method == "predefined" and split.fold_column is None:
-        yield Contradiction((("split", "fold_column"), method), "method = predefined needs the column of train_csv with the folds")
-    if split.method != "predefined" and split.fold_column is not None:
-        yield Contradiction((("split", "fold_column"), method), f"only method = predefined reads it, and method is {split.method}")
-    if split.holdout != Split.holdout and split.method not in ("holdout", "none"):  # none: a refit may leave it as it was
-        yield Contradiction((("split", "holdout"), method), f"only method = holdout reads it, and method is {split.method}")
-    if split.repeats > 1 and split.method in ("predefined", "none"):
-        yield Contradiction((("split", "repeats"), method), f"method = {split.method} can be done in one way only; use 1")
-    if split.epochs_from is not None and split.method != "none":
-        yield Contradiction((("split", "epochs_from"), method), f"only method = none reads it, and method is {split.method}")
-    if split.method == "none" and config.hyper_params.scheduler == "plateau":
-        yield Contradiction(
-            (("hyper_params", "scheduler"), method), "plateau follows the validation's score, and method = none has no validation"
-        )
-
-
-def _of_phases(config: Config) -> Iterator[Contradiction]:
-    if config.model.unfreeze is None:
-        return
-    unfreeze, hyper = ("model", "unfreeze"), config.hyper_params
-    first, last = (config.model.unfreeze.stages[place][0] for place in (0, -1))
-    if config.model.freeze == "none":
-        yield Contradiction((unfreeze, ("model", "freeze")), "nothing is frozen that could begin to train; set freeze, to backbone perhaps")
-    if first <= hyper.probe_epochs:
-        message = f"the head is alone in the first {hyper.probe_epochs} epochs, as probe_epochs says; begin later than {first}"
-        yield Contradiction((unfreeze, ("hyper_params", "probe_epochs")), message)
-    if last > hyper.probe_epochs + hyper.epochs and not config.settings.debug:
-        whole = (
-            f"{hyper.probe_epochs + hyper.epochs} epochs" if hyper.probe_epochs == 0 else f"{hyper.probe_epochs} + {hyper.epochs} epochs"
-        )
-        yield Contradiction((unfreeze, ("hyper_params", "epochs")), f"epoch {last} is never reached: there are {whole}")
-
-
-def _of_views(config: Config) -> Iterator[Contradiction]:
-    size = config.data.image_size
-    if config.inference.tta == "d4" and size.height != size.width:
-        message = f"d4 turns images by a quarter, and image_size is {size.height}, {size.width}; use a square one, or hvflip"
-        yield Contradiction((("inference", "tta"), ("data", "image_size")), message)

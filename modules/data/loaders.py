@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import albumentations as A
 import cv2
@@ -30,11 +30,21 @@ class Draw(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """images: (batch, height, width, channels) uint8. targets: (batch,) int64, -1 where unknown. rows: (batch,) int64."""
+    """images: (batch, height, width, channels) uint8, or features. targets: (batch,) int64, -1 where unknown. rows: (batch,) int64."""
 
     images: torch.Tensor
     targets: torch.Tensor
     rows: torch.Tensor
+
+
+class EpochSampler(Protocol):
+    """The batches of an epoch, as lists of draws."""
+
+    def set_epoch(self, epoch: int) -> None: ...
+
+    def __len__(self) -> int: ...
+
+    def __iter__(self) -> Iterator[list[Draw]]: ...
 
 
 class BatchSampler(Sampler[list[Draw]]):
@@ -123,7 +133,7 @@ class Loader:
     Raises DataError for an image that cannot be read.
     """
 
-    def __init__(self, dataset: ImageBatches, sampler: BatchSampler, workers: int, pin_memory: bool) -> None:
+    def __init__(self, dataset: Dataset[Batch | DataError], sampler: EpochSampler, workers: int, pin_memory: bool) -> None:
         self.sampler = sampler
         self.batches = DataLoader(
             dataset,

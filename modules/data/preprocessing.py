@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -11,6 +11,8 @@ import torch
 from modules.config.pipeline import Pipeline, parse_pipeline
 from modules.config.schema import Data
 from modules.config.values import Size
+
+Prepare = Callable[[torch.Tensor], torch.Tensor]  # a batch as a loader gives it, to what a model takes, on the device
 
 
 @dataclass(frozen=True)

@@ -47,6 +47,12 @@ class Samples:
         )
 
 
+def spread(rows: Rows, count: int) -> Rows:
+    """At most `count` of the rows, evenly spread."""
+    places = np.unique(np.linspace(0, len(rows) - 1, min(count, len(rows))).astype(np.int64))
+    return np.asarray(rows[places])
+
+
 def order_classes(labels: Sequence[str]) -> tuple[str, ...]:
     """The distinct labels: by number where all are whole numbers ("2" before "10"), else by text."""
     distinct = set(labels)

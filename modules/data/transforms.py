@@ -6,6 +6,7 @@ A pipeline takes and returns (height, width, channels) uint8 of one size; scalin
 from __future__ import annotations
 
 import inspect
+import json
 import warnings
 from copy import deepcopy
 from itertools import chain
@@ -39,6 +40,11 @@ def build_pipeline(pipeline: Pipeline, option: str) -> A.Compose:
     Raises UserError that names every transform or argument that does not exist or does not fit.
     """
     return A.Compose(gather(*(lambda call=call: _build(call, option) for call in pipeline.calls)))
+
+
+def describe_pipeline(pipeline: A.Compose) -> str:
+    """All that its draws depend on besides the seed; blank where it does nothing."""
+    return json.dumps(A.to_dict(pipeline), sort_keys=True, default=repr) if pipeline.transforms else ""
 
 
 def apply(pipeline: A.Compose, pixels: Pixels, *draw: int | str) -> Pixels:

@@ -17,8 +17,8 @@ from modules.config.errors import DataError, OptionError, shorten
 from modules.config.schema import Config
 from modules.data.samples import Rows
 from modules.jobs.out_of_fold import OutOfFold, out_of_fold
-from modules.jobs.passes import Member
-from modules.jobs.preparation import say
+from modules.jobs.remarks import say
+from modules.jobs.restoring import Member
 from modules.jobs.trained import TrainedRun
 from modules.prediction.ensemble import combine
 from modules.prediction.metrics import Metric

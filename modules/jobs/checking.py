@@ -7,8 +7,10 @@ from dataclasses import replace
 import numpy as np
 
 from modules.config.errors import shorten
+from modules.config.schema import Config
+from modules.data.sources import contest_folder, load_test
+from modules.jobs.bad_images import refuse_bad_images
 from modules.jobs.failures import short_of_memory, told
-from modules.jobs.preparation import check_test_images
 from modules.models.build import Network
 from modules.models.freezing import count_trained, find_frozen
 from modules.reporting.sinks import Silence
@@ -26,16 +28,24 @@ def check_plan(plan: Plan) -> list[str]:
     one_batch = replace(fold, train_rows=fold.train_rows[:batch_size])
     batches = train_batches(replace(plan, process=replace(plan.process, workers=0)), one_batch)
     phases = _describe_phases(plan, network)
-    learner = make_learner(plan, fold, network, plan.phases[-1], steps_per_epoch=1)
+    learner = make_learner(plan, fold, network, replace(plan.phases[-1], cut=None), steps_per_epoch=1)
     with told(short_of_memory(batch_size, *plan.preprocessing.size)):
         outcome = train_epoch_of(plan, fold, learner, batches, 1, 0, Silence())
-    test_samples = check_test_images(plan.config, plan)
+    test_samples = _check_test_images(plan.config, plan)
     return [
         *_describe(plan, test_samples),
         _describe_network(plan, network),
         *phases,
         f"one batch, forward and back: loss {outcome.loss:.4f}",
     ]
+
+
+def _check_test_images(config: Config, plan: Plan) -> int:
+    """Looks at the test table and every test image's header; returns their number. Raises UserError."""
+    folder = contest_folder(config.data, config.settings.data_path)
+    test = load_test(config.data, folder, plan.samples.classes)
+    refuse_bad_images(test)
+    return len(test)
 
 
 def _describe(plan: Plan, test_samples: int) -> list[str]:
@@ -77,7 +87,8 @@ def _describe_phases(plan: Plan, network: Network) -> list[str]:
     for phase in plan.phases:
         count = count_trained(network, find_frozen(network, phase.freeze, phase.unfrozen))
         epochs = f"epoch {phase.first_epoch}" if phase.hyper.epochs == 1 else f"epochs {phase.first_epoch} to {phase.last_epoch}"
-        lines.append(f"trains    {epochs}: {count:,} parameters, {_describe_trained(phase)}")
+        stored = ", from stored features" if phase.cut is not None else ""
+        lines.append(f"trains    {epochs}: {count:,} parameters, {_describe_trained(phase)}{stored}")
     return lines
 
 

@@ -5,15 +5,17 @@ from __future__ import annotations
 import shutil
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from modules.compute.storage import write_json
+from modules.data.samples import Rows
 from modules.jobs.failures import short_of_memory, told
-from modules.jobs.preparation import say
+from modules.jobs.remarks import say
 from modules.prediction.metrics import Metric, find_metric
-from modules.prediction.predictions import Predictions, load_predictions, save_predictions
+from modules.prediction.predictions import Predictions, Probabilities, load_predictions, save_predictions
 from modules.runs.directory import RunDirectory
 from modules.runs.records import FoldResult, Sink
 from modules.training.fold import train_fold
@@ -40,14 +42,9 @@ def finish_run(plan: Plan, run: RunDirectory, results: Sequence[FoldResult]) -> 
     """
     assert plan.samples.targets is not None
     metric = find_metric(plan.config.hyper_params.metric)
-    rows = np.concatenate([fold.valid_rows for fold in plan.folds])
-    numbers = np.concatenate([np.full(len(fold.valid_rows), fold.number) for fold in plan.folds])
-    parts = [load_predictions(run.fold(fold.number).predictions) for fold in plan.folds]
-    order = np.lexsort((numbers, rows))
-    probabilities = np.concatenate([part.probabilities for part in parts])[order]
-    rows = rows[order]
+    rows, numbers, probabilities = _join(plan, [run.fold(fold.number).predictions for fold in plan.folds])
     oof = Predictions(plan.samples.ids[rows], plan.samples.classes, probabilities)
-    save_predictions(run.oof, oof, plan.samples.targets[rows], numbers[order])
+    save_predictions(run.oof, oof, plan.samples.targets[rows], numbers)
     scores = [result.score for result in results]
     scored = len(rows) > 0
     candidates = len(plan.samples) if plan.samples.extra is None else int((~plan.samples.extra).sum())
@@ -77,10 +74,17 @@ def _oof_without_tta(plan: Plan, run: RunDirectory, metric: Metric) -> float | N
     if plan.config.inference.tta == "none":
         return None
     assert plan.samples.targets is not None
+    rows, _, probabilities = _join(plan, [run.fold(fold.number).predictions_without_tta for fold in plan.folds])
+    return metric.score(plan.samples.targets[rows], probabilities)
+
+
+def _join(plan: Plan, files: Sequence[Path]) -> tuple[Rows, Rows, Probabilities]:
+    """Of all folds' predictions, in each fold's file, the rows (N,), the folds' numbers (N,) and the probabilities (N, C), by row."""
     rows = np.concatenate([fold.valid_rows for fold in plan.folds])
-    parts = [load_predictions(run.fold(fold.number).predictions_without_tta) for fold in plan.folds]
-    order = np.argsort(rows)
-    return metric.score(plan.samples.targets[rows[order]], np.concatenate([part.probabilities for part in parts])[order])
+    numbers = np.concatenate([np.full(len(fold.valid_rows), fold.number) for fold in plan.folds])
+    probabilities = np.concatenate([load_predictions(file).probabilities for file in files])
+    order = np.lexsort((numbers, rows))
+    return rows[order], numbers[order], probabilities[order]
 
 
 def _warn_of_space(run: RunDirectory) -> None:

@@ -15,9 +15,10 @@ from modules.config.errors import OptionError, gather
 from modules.config.schema import Config
 from modules.data.samples import Rows, Samples
 from modules.data.sources import contest_folder, id_column, load_test, template_path
+from modules.jobs.bad_images import refuse_bad_images
 from modules.jobs.blending import Blend, Measured
 from modules.jobs.passes import predict_members
-from modules.jobs.preparation import refuse_bad_images, say
+from modules.jobs.remarks import say
 from modules.jobs.trained import TrainedRun
 from modules.prediction.ensemble import combine
 from modules.prediction.predictions import Predictions, check_probabilities

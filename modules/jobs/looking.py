@@ -8,9 +8,9 @@ from modules.config.command_line import Command
 from modules.config.errors import UserError
 from modules.config.schema import Config
 from modules.data.sources import contest_folder, load_train
+from modules.jobs.beginnings import resolve_pretrained
 from modules.jobs.bundling import bundle
 from modules.jobs.exporting import export
-from modules.jobs.preparation import resolve_pretrained
 from modules.jobs.showing import show_data
 from modules.models.build import build_network, check_name
 from modules.models.freezing import freeze

@@ -20,7 +20,7 @@ from modules.data.samples import Rows, Samples
 from modules.data.sources import contest_folder, load_train
 from modules.data.tables import column, read_table
 from modules.jobs.passes import predict_members
-from modules.jobs.preparation import say
+from modules.jobs.remarks import say
 from modules.jobs.trained import TrainedRun
 from modules.prediction.predictions import PROBABILITY, Predictions, check_probabilities, load_predictions, to_csv
 from modules.runs.directory import RunDirectory

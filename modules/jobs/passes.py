@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import nn
 from tqdm import tqdm
 
 from modules.compute.process import Process
 from modules.config.schema import Config
 from modules.data.loaders import Batch, BatchSampler, ImageBatches, Loader
-from modules.data.preprocessing import Normalizer
+from modules.data.preprocessing import Normalizer, Prepare
 from modules.data.samples import Rows, Samples
 from modules.data.transforms import build_pipeline
 from modules.jobs.failures import told
-from modules.jobs.trained import Checkpoint, TrainedRun, restore_member
+from modules.jobs.restoring import Member, Restored, restore_parts
+from modules.jobs.stored_features import BYTES, why_not
+from modules.jobs.trained import TrainedRun
 from modules.models.objectives import make_objective
+from modules.prediction.features import FeatureCache, plain_looks
 from modules.prediction.predict import predict
-from modules.prediction.tta import VIEWS
-
-Member = tuple[TrainedRun, Checkpoint]
+from modules.prediction.tta import VIEWS, View
 
 
 def predict_members(
@@ -40,29 +44,107 @@ def predict_members(
 def _one_pass(
     config: Config, members: Sequence[Member], samples: Samples, rows: Rows, process: Process, quiet: bool
 ) -> NDArray[np.float32]:
-    run, _ = members[0]
-    preprocessing, hyper = run.preprocessing, run.config.hyper_params
-    dataset = ImageBatches(samples, preprocessing, build_pipeline(preprocessing.valid, "valid"), (run.config.settings.seed, "valid"))
-    sampler = BatchSampler(rows, config.inference.batch_size or min(each.config.hyper_params.batch_size for each, _ in members))
-    batches = Loader(dataset, sampler, process.workers, process.device.type == "cuda")
-    with told(f"not enough memory for batches of {sampler.batch_size}; set inference.batch_size lower"):
-        outcome = predict(
-            [restore_member(each, checkpoint, process) for each, checkpoint in members],
-            _shown(config, batches, quiet),
-            rows,
-            len(run.classes),
-            Normalizer(preprocessing, process.device, process.channels_last),
-            make_objective(hyper.loss, 0.0),
-            VIEWS[config.inference.tta],
-            process,
-        )
-    return outcome.probabilities
+    """(members, rows, classes), for members that see images alike.
+
+    Those that learnt from stored features predict from such too, a trunk at a time. All others share a pass over the
+    images, in which a trunk that several of them have is called once.
+    """
+    work = _Work(config, samples, rows, process, quiet)
+    groups: dict[tuple[str, str], list[int]] = {}
+    restored = restore_parts(members, process)
+    for place, ((run, _), part) in enumerate(zip(members, restored, strict=True)):
+        precision = run.config.model.feature_precision
+        stored = part.stored and config.model.feature_cache != "off" and work.fits(run, part)
+        groups.setdefault((part.digest, precision) if stored else ("", ""), []).append(place)
+    found: dict[int, NDArray[np.float32]] = {}
+    for (digest, _), places in groups.items():
+        predict_group = work.from_features if digest else work.from_images
+        found.update(zip(places, predict_group([members[place] for place in places], [restored[place] for place in places]), strict=True))
+    return np.stack([found[place] for place in range(len(members))])
 
 
-def _shown(config: Config, batches: Loader, quiet: bool) -> Iterator[Batch]:
-    hidden = quiet or not config.logging.progress or None
-    shown: Iterator[Batch] = iter(tqdm(batches.epoch(0), total=len(batches), desc="predict", leave=False, disable=hidden))
-    return shown
+@dataclass(frozen=True)
+class _Work:
+    """What is to be predicted, and with what."""
+
+    config: Config
+    samples: Samples
+    rows: Rows
+    process: Process
+    quiet: bool
+
+    def fits(self, run: TrainedRun, part: Restored) -> bool:
+        """Whether its features may be stored."""
+        assert part.trunk is not None
+        numbers = len(self.rows) * len(VIEWS[self.config.inference.tta]) * part.numbers
+        settings = self.config.settings
+        return why_not(numbers * BYTES[run.config.model.feature_precision], settings.cache_limit * 1e9, settings.cache_path) is None
+
+    def from_images(self, members: Sequence[Member], parts: Sequence[Restored]) -> NDArray[np.float32]:
+        """A trunk that several members have is that of the first of them."""
+        run, _ = members[0]
+        digests = [part.digest for part in parts]
+        shared = [bool(digest) and digests.count(digest) > 1 for digest in digests]
+        trunks = [parts[digests.index(part.digest)].trunk if share else None for part, share in zip(parts, shared, strict=True)]
+        models = [part.tail if share else part.module for part, share in zip(parts, shared, strict=True)]
+        pipeline = build_pipeline(run.preprocessing.valid, "valid")
+        dataset = ImageBatches(self.samples, run.preprocessing, pipeline, (run.config.settings.seed, "valid"))
+        batches = Loader(dataset, self._sampler(members), self.process.workers, self.process.device.type == "cuda")
+        normalizer = Normalizer(run.preprocessing, self.process.device, self.process.channels_last)
+        return self._predict(members, models, batches, normalizer, VIEWS[self.config.inference.tta], trunks)
+
+    def from_features(self, members: Sequence[Member], parts: Sequence[Restored]) -> NDArray[np.float32]:
+        run, _ = members[0]
+        assert parts[0].trunk is not None
+        folder, own = Path(self.config.settings.cache_path) / "features", run.config
+        cache = FeatureCache(folder, self.samples, run.preprocessing, self.process, own.settings.seed, own.model.feature_precision)
+        features = cache.open(parts[0].trunk, parts[0].numbers)
+        looks = plain_looks(run.preprocessing, self.config.inference.tta)
+        features.provide(self.rows, looks, self._follow)
+        batches, selectors = features.to_predict(self._sampler(members), looks)
+        return self._predict(members, [part.tail for part in parts], batches, features.to_device, selectors, ())
+
+    def _predict(
+        self,
+        members: Sequence[Member],
+        models: Sequence[nn.Module | None],
+        batches: Loader,
+        prepare: Prepare,
+        views: Sequence[View],
+        trunks: Sequence[nn.Module | None],
+    ) -> NDArray[np.float32]:
+        run, _ = members[0]
+        with told(f"not enough memory for batches of {self._batch_size(members)}; set inference.batch_size lower"):
+            outcome = predict(
+                [model for model in models if model is not None],
+                self._shown(batches),
+                self.rows,
+                len(run.classes),
+                prepare,
+                make_objective(run.config.hyper_params.loss, 0.0),
+                views,
+                self.process,
+                trunks,
+            )
+        return outcome.probabilities
+
+    def _sampler(self, members: Sequence[Member]) -> BatchSampler:
+        return BatchSampler(self.rows, self._batch_size(members))
+
+    def _batch_size(self, members: Sequence[Member]) -> int:
+        return self.config.inference.batch_size or min(run.config.hyper_params.batch_size for run, _ in members)
+
+    def _shown(self, batches: Loader) -> Iterator[Batch]:
+        shown: Iterator[Batch] = iter(tqdm(batches.epoch(0), total=len(batches), desc="predict", leave=False, disable=self._hidden))
+        return shown
+
+    def _follow(self, steps: Iterator[int], total: int) -> Iterator[int]:
+        yield from tqdm(steps, total=total, desc="features", leave=False, disable=self._hidden)
+
+    @property
+    def _hidden(self) -> bool | None:
+        """None: where the output is no terminal."""
+        return self.quiet or not self.config.logging.progress or None
 
 
 def _sharing_a_pass(members: Sequence[Member]) -> list[list[int]]:

@@ -14,13 +14,16 @@ import pandas as pd
 from modules.compute.process import describe_environment
 from modules.compute.storage import write_json, write_text
 from modules.config.command_line import Command, Stopped
+from modules.config.comparison import differences
 from modules.config.errors import ConfigError, OptionError
 from modules.config.printer import to_ini
 from modules.config.reader import read_config
-from modules.config.schema import OPTIONS, Config
-from modules.config.values import format_value
+from modules.config.schema import Config
 from modules.data.splits import validations
-from modules.jobs.preparation import describe_samples, for_debugging, prepare, say
+from modules.jobs.debugging import for_debugging
+from modules.jobs.preparation import prepare
+from modules.jobs.remarks import say
+from modules.jobs.resuming import describe_samples
 from modules.prediction.predictions import to_csv
 from modules.runs.directory import RunDirectory, create_run, find_run
 from modules.training.plan import Plan
@@ -92,20 +95,14 @@ def resumed_config(run: RunDirectory, command: Command) -> Config:
         return own
     named, _ = read_config([run.config, *command.config_files], command.overrides)
     named = _as_it_began(named, own, run)
-    differences = []
-    for section, options in OPTIONS.items():
-        for option in options.values():
-            before, now = (getattr(getattr(config, section), option.name) for config in (own, named))
-            if not option.learnt or before == now:
-                continue
-            if (section, option.name) == MAY_GROW and now > before:
-                continue
-            was, wanted = format_value(before).strip() or "blank", format_value(now).strip() or "blank"
-            differences.append(
-                f"{named.locate(section, option.name)}: the run was begun with {was}, not {wanted}; start a new run for that"
-            )
-    if differences:
-        raise ConfigError(*differences)
+    refused = []
+    for each in differences(own, named):
+        if (each.section, each.name) == MAY_GROW and each.second > each.first:
+            continue
+        was, wanted = each.texts
+        refused.append(f"{named.locate(each.section, each.name)}: the run was begun with {was}, not {wanted}; start a new run for that")
+    if refused:
+        raise ConfigError(*refused)
     settings = replace(named.settings, log_path=own.settings.log_path, run_name=own.settings.run_name)
     return replace(named, settings=settings)
 
@@ -130,6 +127,7 @@ def _write_beginning(run: RunDirectory, plan: Plan) -> None:
         "folds": sha256(folds.encode()).hexdigest(),
         "pretrained": str(plan.pretrained),
         "pretrained_run_id": plan.pretrained.run_id if isinstance(plan.pretrained, WarmStart) else None,
+        "features": [phase.cut is not None for phase in plan.phases],
         **describe_environment(plan.process),
     }
     write_json(run.environment, environment)

@@ -20,7 +20,8 @@ from modules.data.samples import Rows, Samples
 from modules.data.sources import contest_folder, load_train
 from modules.data.splits import Fold, resolve_method
 from modules.data.transforms import apply, build_pipeline, check_pipeline, make_train_pipeline
-from modules.jobs.preparation import folds_of, refuse_bad_images, without_bad_images
+from modules.jobs.bad_images import refuse_bad_images, without_bad_images
+from modules.jobs.preparation import folds_of
 from modules.reporting.pictures import draw_grid
 
 PICTURE = Path("look") / "data.png"

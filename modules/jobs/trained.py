@@ -9,15 +9,15 @@ from typing import Any
 from torch import nn
 
 from modules.compute.process import Process
+from modules.config.comparison import differences
 from modules.config.errors import ConfigError, DataError, OptionError, shorten
 from modules.config.reader import read_config
 from modules.config.schema import Config
-from modules.config.values import format_value
 from modules.data.preprocessing import Preprocessing
-from modules.models.build import build_network
+from modules.models.build import Network, build_network
 from modules.prediction.metrics import Metric, find_metric
 from modules.prediction.tta import check_views
-from modules.runs.checkpoint import load_checkpoint
+from modules.runs.checkpoint import load_best
 from modules.runs.directory import RunDirectory, find_run, latest_run
 
 # What training knew and a checkpoint carries: said again, it must be the same.
@@ -92,11 +92,17 @@ def open_trained(config: Config) -> tuple[TrainedRun, ...]:
 
 def restore_member(run: TrainedRun, checkpoint: Checkpoint, process: Process) -> nn.Module:
     """The model of one fold's checkpoint, with its weights, on the device."""
+    return restore_network(run, checkpoint, process).module
+
+
+def restore_network(run: TrainedRun, checkpoint: Checkpoint, process: Process) -> Network:
+    """Likewise, with the names of its head."""
     model = replace(run.config.model, **checkpoint["network"])
     preprocessing = run.preprocessing
     network = build_network(model, len(run.classes), preprocessing.channels, preprocessing.size, pretrained=False)
     network.module.load_state_dict(checkpoint["model"])
-    return process.place(network.module)
+    process.place(network.module)
+    return network
 
 
 def _find(config: Config, name: str) -> RunDirectory:
@@ -109,7 +115,7 @@ def _open(config: Config, directory: RunDirectory) -> TrainedRun:
     result = directory.read_result()
     own, _ = read_config([directory.config])
     _refuse_contradictions(config, own, directory, CARRIED if len(config.inference.run) == 1 else SHARED)
-    checkpoints = tuple(_load_member(directory, result, number) for number in result["fold_numbers"])
+    checkpoints = tuple(load_best(directory, result, number) for number in result["fold_numbers"])
     first = checkpoints[0]["preprocessing"]
     if any(checkpoint["preprocessing"] != first for checkpoint in checkpoints):
         raise DataError(f"{directory.path}: its folds' checkpoints were made with different preprocessing")
@@ -118,28 +124,12 @@ def _open(config: Config, directory: RunDirectory) -> TrainedRun:
 
 def _refuse_contradictions(config: Config, own: Config, directory: RunDirectory, options: Iterable[tuple[str, str]]) -> None:
     lines = []
-    for section, option in options:
-        trained, said = (getattr(getattr(each, section), option) for each in (own, config))
-        if (section, option) in config.origins and trained != said:
-            now, then = format_value(said).strip() or "blank", format_value(trained).strip() or "blank"
-            advice = f"leave it out, or: python inference.py {directory.config} inference.run={directory.name}"
-            lines.append(f"{config.locate(section, option)}: {now}, but {directory.name} was trained with {then}; {advice}")
+    for each in differences(own, config, [option for option in options if option in config.origins]):
+        then, now = each.texts
+        advice = f"leave it out, or: python inference.py {directory.config} inference.run={directory.name}"
+        lines.append(f"{config.locate(each.section, each.name)}: {now}, but {directory.name} was trained with {then}; {advice}")
     if lines:
         raise ConfigError(*lines)
-
-
-def _load_member(directory: RunDirectory, result: dict[str, Any], number: int) -> Checkpoint:
-    path = directory.fold(number).best
-    if not path.exists():
-        raise DataError(f"{path}: missing; the run has folds {', '.join(map(str, result['fold_numbers']))}")
-    checkpoint = load_checkpoint(path)
-    if checkpoint.get("run_id") != result["run_id"]:
-        raise DataError(f"{path}: this checkpoint is of another run")
-    if checkpoint.get("fold") != number:
-        raise DataError(f"{path}: this checkpoint is of fold {checkpoint.get('fold')}, not of fold {number}")
-    if checkpoint.get("classes") != result["classes"]:
-        raise DataError(f"{path}: its classes, or their order, are not those of the run")
-    return checkpoint
 
 
 def _other_classes(first: TrainedRun, other: TrainedRun) -> str:

@@ -12,7 +12,7 @@ from torch import nn
 
 from modules.compute.process import Process
 from modules.data.loaders import Batch
-from modules.data.preprocessing import Normalizer
+from modules.data.preprocessing import Prepare
 from modules.data.samples import Rows
 from modules.models.objectives import Objective
 from modules.prediction.tta import View
@@ -34,12 +34,15 @@ def predict(
     batches: Iterable[Batch],
     rows: Rows,
     classes: int,
-    normalizer: Normalizer,
+    prepare: Prepare,
     objective: Objective,
     views: Sequence[View],
     process: Process,
+    trunks: Sequence[nn.Module | None] = (),
 ) -> Outcome:
     """Every member's probabilities for `rows`, averaged over the views, from one pass over the images.
+
+    trunks: of each member what comes before it, if anything does; one that several members have is called once for all.
 
     Results are gathered by row number: the order of the batches, and rows that come twice, do not matter. A row that no
     batch brings, or one that was not asked for, is a fault of the program.
@@ -47,27 +50,37 @@ def predict(
     probabilities = np.full((len(members), len(rows), classes), np.nan, dtype=np.float32)
     predicted = np.zeros(len(rows), dtype=bool)
     position = {int(row): index for index, row in enumerate(rows)}
-    for member in members:
-        member.eval()
+    for each in (*members, *trunks):
+        if each is not None:
+            each.eval()
     losses: list[torch.Tensor] = []
     with torch.inference_mode():
         for batch in batches:
-            images = normalizer(batch.images)
+            images = prepare(batch.images)
             places = [position[row] for row in batch.rows.tolist()]
             first_time = _mark(predicted, places)
-            for index, member in enumerate(members):
-                total = torch.zeros(len(places), classes, device=images.device)
-                for number, view in enumerate(views):
-                    with process.autocast():
-                        logits = member(view(images))
-                    total += objective.activation(logits)
+            totals = [torch.zeros(len(places), classes, device=images.device) for _ in members]
+            for number, view in enumerate(views):
+                with process.autocast():
+                    found = _logits(members, trunks, view(images))
+                for index, logits in enumerate(found):
+                    totals[index] += objective.activation(logits)
                     if index == 0 and number == 0 and first_time and bool((batch.targets >= 0).all()):
                         targets = batch.targets[first_time].to(images.device)
                         losses.append(objective.loss(logits[first_time], targets) * len(first_time))
+            for index, total in enumerate(totals):
                 probabilities[index, places] = (total / len(views)).cpu().numpy()
     assert predicted.all(), f"{int((~predicted).sum())} rows came in no batch"
     loss = float(torch.stack(losses).sum()) / len(rows) if losses else float("nan")
     return Outcome(probabilities, loss)
+
+
+def _logits(members: Sequence[nn.Module], trunks: Sequence[nn.Module | None], images: torch.Tensor) -> list[torch.Tensor]:
+    """Of each member."""
+    features = {trunk: trunk(images) for trunk in dict.fromkeys(trunks) if trunk is not None}
+    return [
+        member(images if trunk is None else features[trunk]) for member, trunk in zip(members, trunks or [None] * len(members), strict=True)
+    ]
 
 
 def _mark(predicted: NDArray[np.bool_], places: Sequence[int]) -> list[int]:

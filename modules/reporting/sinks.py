@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from tqdm import tqdm
@@ -39,6 +39,9 @@ class Console:
             self.steps.set_postfix(loss=f"{loss():.4f}", refresh=False)
             self.shown_at = time.monotonic()
         self.steps.update()
+
+    def follow(self, steps: Iterator[int], total: int) -> Iterator[int]:
+        yield from tqdm(steps, total=total, desc="features", leave=False, disable=not self.bar)
 
     def end_epoch(self, record: EpochRecord, epochs: int) -> None:
         self._close_bar()
@@ -76,6 +79,9 @@ class Silence:
     def start_epoch(self, fold: int, epoch: int, epochs: int, steps: int) -> None: ...
 
     def step(self, loss: Callable[[], float]) -> None: ...
+
+    def follow(self, steps: Iterator[int], total: int) -> Iterator[int]:
+        return steps
 
     def end_epoch(self, record: EpochRecord, epochs: int) -> None: ...
 

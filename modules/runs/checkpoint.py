@@ -12,7 +12,7 @@ import torch
 
 from modules.compute.storage import write_atomically
 from modules.config.errors import DataError
-from modules.runs.directory import FoldDirectory
+from modules.runs.directory import FoldDirectory, RunDirectory
 
 
 def save_checkpoint(path: Path, content: Mapping[str, Any]) -> None:
@@ -61,6 +61,24 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict) or "model" not in content:
         raise DataError(f"{path}: no checkpoint of Foldini")
     return content
+
+
+def load_best(run: RunDirectory, result: Mapping[str, Any], number: int) -> dict[str, Any]:
+    """The best checkpoint of one fold of a finished run, on the CPU; `result`: its result.json.
+
+    Raises DataError for one that is missing or damaged, and for weights of another run, fold or class order.
+    """
+    path = run.fold(number).best
+    if not path.exists():
+        raise DataError(f"{path}: missing; the run has folds {', '.join(map(str, result['fold_numbers']))}")
+    checkpoint = load_checkpoint(path)
+    if checkpoint.get("run_id") != result["run_id"]:
+        raise DataError(f"{path}: this checkpoint is of another run")
+    if checkpoint.get("fold") != number:
+        raise DataError(f"{path}: this checkpoint is of fold {checkpoint.get('fold')}, not of fold {number}")
+    if checkpoint.get("classes") != result["classes"]:
+        raise DataError(f"{path}: its classes, or their order, are not those of the run")
+    return checkpoint
 
 
 def load_last(directory: FoldDirectory) -> tuple[dict[str, Any] | None, list[str]]:

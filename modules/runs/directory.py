@@ -161,12 +161,24 @@ def create_run(log_path: str, name: str | None, model_name: str) -> RunDirectory
 
 def find_run(log_path: str, name: str) -> RunDirectory:
     """The run of that name in `log_path`, or in that folder. Raises DataError with the names there are."""
+    run = seek_run(log_path, name)
+    if run is None:
+        raise DataError(f"no run '{name}'{hint(name, [each.name for each in list_runs(log_path)])}; {tell_runs(log_path)}")
+    return run
+
+
+def seek_run(log_path: str, name: str) -> RunDirectory | None:
+    """The run of that name in `log_path`, or in that folder; None where there is no run."""
     for path in (Path(log_path) / name, Path(name)):
         if (path / "config.ini").is_file():
             return RunDirectory(path if path.name else path.resolve())
+    return None
+
+
+def tell_runs(log_path: str) -> str:
+    """The names there are, the last ones first: `runs has b, a`."""
     names = [run.name for run in list_runs(log_path)]
-    found = f"{log_path} has {shorten(reversed(names))}" if names else f"{log_path} has no run"
-    raise DataError(f"no run '{name}'{hint(name, names)}; {found}")
+    return f"{log_path} has {shorten(reversed(names))}" if names else f"{log_path} has no run"
 
 
 def latest_run(log_path: str, debug: bool, scored: bool = False) -> RunDirectory:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -91,6 +91,10 @@ class Sink(Protocol):
 
     def step(self, loss: Callable[[], float]) -> None:
         """After each step; asking for the loss waits for the device, so a sink asks seldom."""
+
+    def follow(self, steps: Iterator[int], total: int) -> Iterator[int]:
+        """The steps of work that comes before an epoch, which may take long, as they are; there will be `total`."""
+        ...
 
     def end_epoch(self, record: EpochRecord, epochs: int) -> None: ...
 

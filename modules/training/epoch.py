@@ -14,7 +14,7 @@ from torch import nn
 from modules.compute.process import Process
 from modules.data.loaders import Batch
 from modules.data.mixing import Mixer, leave_unmixed
-from modules.data.preprocessing import Normalizer
+from modules.data.preprocessing import Prepare
 from modules.models.freezing import set_training
 from modules.models.objectives import Objective
 from modules.runs.records import Sink
@@ -26,22 +26,25 @@ from modules.training.schedule import Schedule
 class Learner:
     """All that a step touches.
 
-    accumulate: batches a step. clip_grad: the gradient's norm at most; 0: any. ema: the moving average of `module`'s
-    weights, where there is one.
+    module: the network, whose tensors learn. model: what is called; the module itself, or its tail. prepare: a batch's
+    images, or features, to what the model takes. accumulate: batches a step. clip_grad: the gradient's norm at most;
+    0: any. ema: the moving average of `module`'s weights, where there is one, and averaged: what is called of that.
     """
 
     module: nn.Module
+    model: nn.Module
     still: tuple[nn.Module, ...]
     objective: Objective
     optimizer: torch.optim.Optimizer
     scaler: torch.amp.GradScaler
     schedule: Schedule
-    normalizer: Normalizer
+    prepare: Prepare
     process: Process
     mixer: Mixer = leave_unmixed
     accumulate: int = 1
     clip_grad: float = 0.0
     ema: ModelEmaV3 | None = None
+    averaged: nn.Module | None = None
 
     @property
     def trained(self) -> int:
@@ -53,6 +56,11 @@ class Learner:
         """What is validated and kept: the moving average where there is one."""
         learnt: nn.Module = self.module if self.ema is None else self.ema.module
         return learnt
+
+    @property
+    def predictor(self) -> nn.Module:
+        """Likewise, as it is called."""
+        return self.model if self.averaged is None else self.averaged
 
 
 @dataclass(frozen=True)
@@ -120,8 +128,8 @@ def _step(learner: Learner, group: Sequence[Batch]) -> torch.Tensor:
 
 
 def _loss(learner: Learner, batch: Batch) -> torch.Tensor:
-    images = learner.normalizer(batch.images)
+    images = learner.prepare(batch.images)
     images, targets = learner.mixer(images, batch.targets.to(images.device, non_blocking=True))
     with learner.process.autocast():
-        logits = learner.module(images)
+        logits = learner.model(images)
     return learner.objective.loss(logits, targets)

@@ -9,7 +9,8 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, replace
+from dataclasses import asdict
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
@@ -27,7 +28,19 @@ from modules.runs.checkpoint import load_checkpoint, load_last, save_checkpoint,
 from modules.runs.directory import FoldDirectory
 from modules.runs.records import EpochRecord, FoldResult, Progress, Sink, record_from, write_history
 from modules.training.epoch import Diverged, EpochOutcome, Learner, train_epoch
-from modules.training.parts import evaluate, make_learner, make_network, steps_per_epoch, train_batches, valid_batches
+from modules.training.parts import (
+    Feed,
+    evaluate,
+    evaluate_features,
+    feature_feed,
+    image_feed,
+    make_learner,
+    make_network,
+    steps_per_epoch,
+    stored_features,
+    valid_batches,
+    validate,
+)
 from modules.training.phases import TrainingPhase
 from modules.training.plan import Plan
 from modules.training.schedule import plateau
@@ -51,8 +64,8 @@ def train_fold(plan: Plan, fold: Fold, directory: FoldDirectory, sink: Sink) -> 
     if not directory.best.is_file():
         raise DataError(f"{directory.best}: missing; remove {directory.path} to train this fold again")
     if not directory.predictions.exists():
-        _predict_validation(plan, fold, directory)
-    predictions = _own_predictions(plan, fold, directory)
+        _predict_validation(plan, fold, directory, sink)
+    predictions = _own_predictions(plan, fold, directory, sink)
     score = _score(plan, fold, predictions.probabilities)
     result = FoldResult(fold.number, score, progress.best_epoch, len(records))
     sink.end_fold(result)
@@ -76,27 +89,26 @@ def _train(
     if state is None and isinstance(plan.pretrained, WarmStart):  # the run may have other folds to train than it began with
         plan.pretrained.check_folds(plan.samples, [each for each in plan.all_folds if each.number == fold.number])
     network = make_network(plan, fold.number, pretrained=plan.pretrained if state is None else False)
-    batches, validation = train_batches(plan, fold), valid_batches(plan, fold)
-    steps = steps_per_epoch(plan, batches)
     if state is not None:
         network.module.load_state_dict(state["model"])
-    begin = _beginner(plan, fold, network, steps)
+    begin = _beginner(plan, fold, network, sink)
     learner: Learner | None = None
+    feed: Feed | None = None
     step = 0
     while not _is_over(plan, progress, records):
         epoch, started = len(records) + 1, time.perf_counter()
         phase = plan.phase_of(epoch)
         if epoch == phase.first_epoch:
-            learner, step, progress = begin(phase), 0, progress.start_phase()
-        elif learner is None:
+            (learner, feed), step, progress = begin(phase), 0, progress.start_phase()
+        elif learner is None or feed is None:
             assert state is not None
-            learner = begin(phase)
+            learner, feed = begin(phase)
             step = _restore(learner, state)
         hyper = phase.hyper
-        sink.start_epoch(fold.number, epoch, plan.epochs, steps)
-        trained = train_epoch_of(plan, fold, learner, batches, epoch, step, sink, plateau(hyper, progress.drops))
+        sink.start_epoch(fold.number, epoch, plan.epochs, steps_per_epoch(plan, feed.train))
+        trained = train_epoch_of(plan, fold, learner, feed.train, epoch, step, sink, plateau(hyper, progress.drops))
         train_seconds = time.perf_counter() - started
-        outcome = evaluate(plan, replace(network, module=learner.learnt), validation, fold, "none")
+        outcome = validate(plan, fold, learner, feed)
         check_probabilities(_as_predictions(plan, fold, outcome), f"fold {fold.number}, epoch {epoch}, validation")
         score = _score(plan, fold, outcome.probabilities[0])
         if len(fold.valid_rows):
@@ -122,14 +134,17 @@ def _train(
     return progress, records
 
 
-def _beginner(plan: Plan, fold: Fold, network: Network, steps: int) -> Callable[[TrainingPhase], Learner]:
-    """Gives each phase its learner. What the phase before it froze trains again, but for what the library itself fixed."""
+def _beginner(plan: Plan, fold: Fold, network: Network, sink: Sink) -> Callable[[TrainingPhase], tuple[Learner, Feed]]:
+    """Gives each phase its learner and its feed. What the phase before it froze trains again, but for what the library itself fixed."""
     trainable = [parameter for parameter in network.module.parameters() if parameter.requires_grad]
+    images = cache(partial(image_feed, plan, fold))  # their loader's workers outlive a phase
 
-    def begin(phase: TrainingPhase) -> Learner:
+    def begin(phase: TrainingPhase) -> tuple[Learner, Feed]:
         for parameter in trainable:
             parameter.requires_grad_(True)
-        return make_learner(plan, fold, network, phase, steps)
+        features = stored_features(plan, network, phase)
+        feed = images() if features is None else feature_feed(plan, fold, features, sink.follow)
+        return make_learner(plan, fold, network, phase, steps_per_epoch(plan, feed.train), features), feed
 
     return begin
 
@@ -214,23 +229,28 @@ def _targets(plan: Plan, fold: Fold) -> Rows:
     return plan.samples.targets[fold.valid_rows]
 
 
-def _predict_validation(plan: Plan, fold: Fold, directory: FoldDirectory) -> None:
+def _predict_validation(plan: Plan, fold: Fold, directory: FoldDirectory, sink: Sink) -> None:
     """predictions.csv: the validated rows, by the best epoch's weights, with the views that inference will use.
 
     With views, what they are without comes first, so that their gain is known: predictions.none.csv.
     """
-    network = make_network(plan, fold.number, pretrained=False)
-    network.module.load_state_dict(load_checkpoint(directory.best)["model"])
+    network, best = make_network(plan, fold.number, pretrained=False), load_checkpoint(directory.best)
+    network.module.load_state_dict(best["model"])
+    phase = plan.phase_of(best["epoch"])
+    features = stored_features(plan, network, phase)
     tta, batches = plan.config.inference.tta, valid_batches(plan, fold)
     wanted = [(tta, directory.predictions)]
     if tta != "none":
         wanted.insert(0, ("none", directory.predictions_without_tta))
     for views, path in wanted:
-        outcome = evaluate(plan, network, batches, fold, views)
+        if features is None or phase.cut is None:
+            outcome = evaluate(plan, network, batches, fold, views)
+        else:
+            outcome = evaluate_features(plan, phase.cut.tail_of(network.module), features, fold, views, sink.follow)
         save_predictions(path, _as_predictions(plan, fold, outcome), _targets(plan, fold))
 
 
-def _own_predictions(plan: Plan, fold: Fold, directory: FoldDirectory) -> Predictions:
+def _own_predictions(plan: Plan, fold: Fold, directory: FoldDirectory, sink: Sink) -> Predictions:
     """predictions.csv, made again where it, or what is without views, is damaged or not of the rows that this fold validates."""
     for again in (False, True):
         try:
@@ -242,7 +262,7 @@ def _own_predictions(plan: Plan, fold: Fold, directory: FoldDirectory) -> Predic
         except DataError:
             if again:
                 raise
-        _predict_validation(plan, fold, directory)
+        _predict_validation(plan, fold, directory, sink)
     raise DataError(f"{directory.predictions}: its rows are not those that fold {fold.number} validates")
 
 

@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from timm.utils import ModelEmaV3
+from torch import nn
 
 from modules.compute.seeding import seed_torch
 from modules.data.class_weights import weigh_classes
 from modules.data.loaders import BatchSampler, ImageBatches, Loader
 from modules.data.mixing import make_mixer
-from modules.data.preprocessing import Normalizer
+from modules.data.preprocessing import Normalizer, Prepare
 from modules.data.samples import Rows
 from modules.data.splits import Fold
 from modules.data.transforms import build_pipeline, make_train_pipeline
 from modules.models.build import Network, build_network
+from modules.models.cutting import Tail
 from modules.models.freezing import freeze
 from modules.models.objectives import Objective, make_objective
+from modules.prediction.features import Features, Follow, augmented_looks, plain_looks
 from modules.prediction.predict import Outcome, predict
-from modules.prediction.tta import VIEWS
+from modules.prediction.tta import VIEWS, View
 from modules.training.epoch import Learner
 from modules.training.optimizer import make_optimizer
 from modules.training.phases import TrainingPhase
@@ -38,27 +43,52 @@ def make_network(plan: Plan, fold_number: int, pretrained: bool | str | WarmStar
     return network
 
 
-def make_learner(plan: Plan, fold: Fold, network: Network, phase: TrainingPhase, steps_per_epoch: int) -> Learner:
-    """What the phase learns with, as it is before its first step.
+@dataclass(frozen=True)
+class Feed:
+    """What a phase of a fold trains on and is validated on: images, or features in their place.
+
+    views: of what validation is fed, without TTA.
+    """
+
+    train: Loader
+    valid: Loader
+    views: tuple[View, ...] = VIEWS["none"]
+
+
+def stored_features(plan: Plan, network: Network, phase: TrainingPhase) -> Features | None:
+    """Those that the network's trunk makes, where the phase learns from them."""
+    return None if phase.cut is None else plan.features.open(phase.cut.trunk_of(network.module), phase.cut.numbers)
+
+
+def make_learner(
+    plan: Plan, fold: Fold, network: Network, phase: TrainingPhase, steps_per_epoch: int, features: Features | None = None
+) -> Learner:
+    """What the phase learns with, as it is before its first step; from `features` where they are given, else from images.
 
     The moving average is timm's: its decay grows with the phase's steps, from 0 at the first, which leaves nothing of the
     weights before it, up to ema_decay. BatchNorm's statistics are averaged like the weights.
     """
     hyper, decay = phase.hyper, plan.config.model.ema_decay
     still = freeze(network, phase.freeze, phase.unfrozen)
+    ema = ModelEmaV3(network.module, decay=decay, use_warmup=True) if decay > 0 else None
+    model, averaged = network.module, None if ema is None else ema.module
+    if features is not None and phase.cut is not None:
+        model, averaged = phase.cut.tail_of(model), None if averaged is None else phase.cut.tail_of(averaged)
     return Learner(
         module=network.module,
+        model=model,
         still=still,
         objective=fold_objective(plan, fold),
         optimizer=make_optimizer(network.module, hyper, network.head),
         scaler=torch.amp.GradScaler(plan.process.device.type, enabled=plan.process.precision == "float16"),
         schedule=make_schedule(hyper, steps_per_epoch),
-        normalizer=Normalizer(plan.preprocessing, plan.process.device, plan.process.channels_last),
+        prepare=_normalizer(plan) if features is None else features.to_device,
         process=plan.process,
         mixer=make_mixer(plan.config.augmentation, len(plan.samples.classes)),
         accumulate=hyper.accumulate,
         clip_grad=hyper.clip_grad,
-        ema=ModelEmaV3(network.module, decay=decay, use_warmup=True) if decay > 0 else None,
+        ema=ema,
+        averaged=averaged,
     )
 
 
@@ -75,34 +105,75 @@ def fold_objective(plan: Plan, fold: Fold) -> Objective:
     return make_objective(hyper.loss, hyper.label_smoothing, hyper.focal_gamma, on_device)
 
 
+def image_feed(plan: Plan, fold: Fold) -> Feed:
+    return Feed(train_batches(plan, fold), valid_batches(plan, fold))
+
+
+def feature_feed(plan: Plan, fold: Fold, features: Features, follow: Follow) -> Feed:
+    """The features of the fold's images; those that are not stored yet are computed first, which `follow` is told of."""
+    learnt = augmented_looks(plan.config.augmentation, plan.preprocessing, plan.config.model.feature_views)
+    validated = plain_looks(plan.preprocessing, "none")
+    features.provide(fold.train_rows, learnt, follow)
+    features.provide(fold.valid_rows, validated, follow)
+    train = features.to_train(_train_sampler(plan, fold), learnt, (plan.config.settings.seed, fold.number))
+    return Feed(train, *features.to_predict(_valid_sampler(plan, fold), validated))
+
+
 def train_batches(plan: Plan, fold: Fold) -> Loader:
     seed = plan.config.settings.seed
     pipeline = make_train_pipeline(plan.config.augmentation, plan.preprocessing.size, plan.preprocessing.channels)
     dataset = ImageBatches(plan.samples, plan.preprocessing, pipeline, (seed, fold.number))
-    balanced_by = _train_targets(plan, fold) if plan.config.hyper_params.sampler == "balanced" else None
-    sampler = BatchSampler(fold.train_rows, plan.config.hyper_params.batch_size, (seed, fold.number), balanced_by)
-    return Loader(dataset, sampler, plan.process.workers, plan.process.device.type == "cuda")
+    return Loader(dataset, _train_sampler(plan, fold), plan.process.workers, plan.process.device.type == "cuda")
 
 
 def valid_batches(plan: Plan, fold: Fold) -> Loader:
     seed = plan.config.settings.seed
     dataset = ImageBatches(plan.samples, plan.preprocessing, build_pipeline(plan.preprocessing.valid, "valid"), (seed, "valid"))
-    sampler = BatchSampler(fold.valid_rows, plan.config.hyper_params.batch_size)
-    return Loader(dataset, sampler, plan.process.workers, plan.process.device.type == "cuda")
+    return Loader(dataset, _valid_sampler(plan, fold), plan.process.workers, plan.process.device.type == "cuda")
 
 
 def evaluate(plan: Plan, network: Network, batches: Loader, fold: Fold, views: str) -> Outcome:
-    """The fold's validation rows through its model."""
+    """The images that the fold validates, through its model."""
+    return _predict(plan, fold, network.module, _normalizer(plan), batches, VIEWS[views])
+
+
+def evaluate_features(plan: Plan, tail: Tail, features: Features, fold: Fold, views: str, follow: Follow) -> Outcome:
+    """Likewise, from their features."""
+    looks = plain_looks(plan.preprocessing, views)
+    features.provide(fold.valid_rows, looks, follow)
+    batches, selectors = features.to_predict(_valid_sampler(plan, fold), looks)
+    return _predict(plan, fold, tail, features.to_device, batches, selectors)
+
+
+def validate(plan: Plan, fold: Fold, learner: Learner, feed: Feed) -> Outcome:
+    """What the fold validates, through the model as it is by now; no TTA."""
+    return _predict(plan, fold, learner.predictor, learner.prepare, feed.valid, feed.views)
+
+
+def _predict(plan: Plan, fold: Fold, model: nn.Module, prepare: Prepare, batches: Loader, views: Sequence[View]) -> Outcome:
     return predict(
-        members=[network.module],
+        members=[model],
         batches=batches.epoch(0),
         rows=fold.valid_rows,
         classes=len(plan.samples.classes),
-        normalizer=Normalizer(plan.preprocessing, plan.process.device, plan.process.channels_last),
+        prepare=prepare,
         objective=fold_objective(plan, fold),
-        views=VIEWS[views],
+        views=views,
         process=plan.process,
     )
+
+
+def _normalizer(plan: Plan) -> Normalizer:
+    return Normalizer(plan.preprocessing, plan.process.device, plan.process.channels_last)
+
+
+def _train_sampler(plan: Plan, fold: Fold) -> BatchSampler:
+    balanced_by = _train_targets(plan, fold) if plan.config.hyper_params.sampler == "balanced" else None
+    return BatchSampler(fold.train_rows, plan.config.hyper_params.batch_size, (plan.config.settings.seed, fold.number), balanced_by)
+
+
+def _valid_sampler(plan: Plan, fold: Fold) -> BatchSampler:
+    return BatchSampler(fold.valid_rows, plan.config.hyper_params.batch_size)
 
 
 def _train_targets(plan: Plan, fold: Fold) -> Rows:

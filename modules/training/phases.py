@@ -7,6 +7,7 @@ from itertools import accumulate
 from typing import Literal
 
 from modules.config.schema import HyperParams, Model
+from modules.models.cutting import Cut
 
 
 @dataclass(frozen=True)
@@ -14,13 +15,14 @@ class TrainingPhase:
     """Epochs that train the same parameters. Each phase has its own optimiser, schedule, patience and moving average.
 
     first_epoch: counted from 1 over the whole fold. hyper: that of the phase, so hyper.epochs is its length. freeze: what
-    does not train in it, as [model] freeze says it, but for `unfrozen`.
+    does not train in it, as [model] freeze says it, but for `unfrozen`. cut: of the model, where it learns from features.
     """
 
     first_epoch: int
     hyper: HyperParams
     freeze: Literal["none", "backbone"] | tuple[str, ...]
     unfrozen: tuple[str, ...] = ()
+    cut: Cut | None = None
 
     @property
     def last_epoch(self) -> int:

@@ -9,7 +9,8 @@ from modules.config.schema import Config
 from modules.data.preprocessing import Preprocessing
 from modules.data.samples import Samples
 from modules.data.splits import Fold
-from modules.training.phases import TrainingPhase, make_phases
+from modules.prediction.features import FeatureCache
+from modules.training.phases import TrainingPhase
 from modules.training.warm_start import WarmStart
 
 
@@ -19,6 +20,7 @@ class Plan:
 
     all_folds: as the samples were divided. folds: those that are trained, shortened in debug mode.
     pretrained: true, false, a file, or an earlier run. run_id: in every checkpoint, so that those of other runs are told apart.
+    phases: what trains when. features: where those that phases learn from are kept.
     """
 
     config: Config
@@ -29,10 +31,8 @@ class Plan:
     preprocessing: Preprocessing
     pretrained: bool | str | WarmStart
     run_id: str
-
-    @property
-    def phases(self) -> tuple[TrainingPhase, ...]:
-        return make_phases(self.config.model, self.config.hyper_params)
+    phases: tuple[TrainingPhase, ...]
+    features: FeatureCache
 
     def phase_of(self, epoch: int) -> TrainingPhase:
         """Epochs count from 1."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
+from typing import Any
 
 from modules.config.errors import DataError, OptionError, shorten
 from modules.data.preprocessing import Preprocessing
@@ -12,19 +12,29 @@ from modules.data.samples import Samples
 from modules.data.splits import Fold
 from modules.data.tables import column, read_table
 from modules.models.weights import Trained
-from modules.runs.checkpoint import load_checkpoint
-from modules.runs.directory import RunDirectory, list_runs
+from modules.runs.checkpoint import load_best
+from modules.runs.directory import RunDirectory, seek_run, tell_runs
 
 
 @dataclass(frozen=True)
 class WarmStart:
-    """A finished run: the numbers of its folds, its classes, and what its images went through."""
+    """A finished run, its result, and what its images went through."""
 
     run: RunDirectory
-    run_id: str
-    folds: tuple[int, ...]
-    classes: tuple[str, ...]
+    result: dict[str, Any]
     preprocessing: Preprocessing
+
+    @property
+    def run_id(self) -> str:
+        return str(self.result["run_id"])
+
+    @property
+    def folds(self) -> tuple[int, ...]:
+        return tuple(self.result["fold_numbers"])
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        return tuple(self.result["classes"])
 
     def __str__(self) -> str:
         return f"{self.run.path}, fold by fold"
@@ -48,16 +58,8 @@ class WarmStart:
             here, there = set(samples.ids[fold.valid_rows].tolist()), validated.get(fold.number, set())
             if here and here != there:
                 raise OptionError("model", "pretrained", self._difference(fold.number, here, there))
-            self._check_checkpoint(fold.number)
-
-    def _check_checkpoint(self, number: int) -> None:
-        """What torch.load takes in silence: damaged tensors, and weights of another run, fold or class order."""
-        path = self.run.fold(number).best
-        checkpoint = load_checkpoint(path)
-        if (checkpoint.get("run_id"), checkpoint.get("fold")) != (self.run_id, number):
-            raise DataError(f"{path}: this checkpoint is of another run or another fold")
-        if tuple(checkpoint.get("classes", ())) != self.classes:
-            raise DataError(f"{path}: its classes, or their order, are not those of the run")
+            if fold.number != self.folds[0]:  # that one was looked at when the run was opened
+                load_best(self.run, self.result, fold.number)
 
     def _difference(self, number: int, here: set[str], there: set[str]) -> str:
         counts = f"of the {len(here)} samples that fold {number} validates, {self.run.path} validated {len(here & there)} there"
@@ -67,41 +69,23 @@ class WarmStart:
         return f"{counts}; use the table, the [split] and the seed of that run"
 
 
-def find_warm_start(log_path: str, name: str) -> RunDirectory | None:
-    """The run that [model] pretrained names, by its folder or its name in `log_path`; None where that is no run."""
-    for path in (Path(log_path) / name, Path(name)):
-        if (path / "config.ini").is_file():
-            return RunDirectory(path if path.name else path.resolve())
-    return None
+def open_warm_start(log_path: str, name: str) -> WarmStart:
+    """The run that [model] pretrained names, by its folder or its name in `log_path`.
 
-
-def open_warm_start(run: RunDirectory) -> WarmStart:
-    """Raises DataError where the run is not finished, or one of its folds' checkpoints is not there or not its own."""
+    Raises OptionError where there is none, DataError where it is not finished, or one of its folds' checkpoints is not
+    there or not its own.
+    """
+    run = seek_run(log_path, name)
+    if run is None:
+        fault = f"{name}: no such file and no such run ({tell_runs(log_path)}); expected auto, true, false, a file of weights or a run"
+        raise OptionError("model", "pretrained", fault)
     result = run.read_result()
     for number in result["fold_numbers"]:
         best = run.fold(number).best
         if not best.is_file():
             raise DataError(f"{best}: missing; the run has folds {shorten(result['fold_numbers'])}")
-    first = run.fold(result["fold_numbers"][0]).best
-    checkpoint = load_checkpoint(first)
-    if checkpoint.get("run_id") != result["run_id"]:
-        raise DataError(f"{first}: this checkpoint is of another run")
-    return WarmStart(
-        run=run,
-        run_id=result["run_id"],
-        folds=tuple(result["fold_numbers"]),
-        classes=tuple(result["classes"]),
-        preprocessing=Preprocessing.from_dict(checkpoint["preprocessing"]),
-    )
-
-
-def explain_no_source(log_path: str, name: str) -> OptionError:
-    """What is said of a [model] pretrained that is neither a file nor a run."""
-    runs = [run.name for run in list_runs(log_path)]
-    has = f"{log_path} has {shorten(reversed(runs))}" if runs else f"{log_path} has no run"
-    return OptionError(
-        "model", "pretrained", f"{name}: no such file and no such run ({has}); expected auto, true, false, a file of weights or a run"
-    )
+    first = load_best(run, result, result["fold_numbers"][0])
+    return WarmStart(run, result, Preprocessing.from_dict(first["preprocessing"]))
 
 
 def _validated(run: RunDirectory) -> dict[int, set[str]]:

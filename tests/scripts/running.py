@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import look
 import train
 from modules.runs.checkpoint import load_checkpoint
 from tests.digests import digest_tensors
+from tests.making import CLASSES, fast, make_contest, write_config
 
 
 def run_train(*arguments: str) -> int:
@@ -51,6 +53,18 @@ def known(root: Path, *more: str) -> list[str]:
         f"settings.log_path={root / 'runs'}",
         *more,
     ]
+
+
+def make_runs(root: Path, runs: Mapping[str, Sequence[str]]) -> Path:
+    """In `root`: a contest that asks for probabilities, an empty config.ini, and a run of each name with those overrides."""
+    contest = make_contest(root / "contest")
+    template = read(contest / "sample_submission.csv")[["id"]].assign(**dict.fromkeys(CLASSES, 0))
+    template.to_csv(contest / "sample_submission.csv", index=False)
+    config = write_config(root / "config.ini", "[settings]\n")
+    for name, more in runs.items():
+        arguments = fast(contest, f"settings.log_path={root / 'runs'}", f"settings.run_name={name}", *more)
+        assert run_train(str(config), *arguments, "--quiet") == 0
+    return root
 
 
 def digests(run: Path) -> dict[str, Any]:

@@ -18,8 +18,8 @@ import torch
 from modules.compute.process import Process
 from modules.config.reader import read_config
 from modules.jobs.trained import open_trained, restore_member
-from tests.making import CLASSES, fast, make_contest, write_config
-from tests.scripts.running import known, read, refusal, run_inference, run_look, run_train
+from tests.making import CLASSES, make_contest, write_config
+from tests.scripts.running import known, make_runs, read, refusal, run_inference, run_look
 
 PLAIN = Process(torch.device("cpu"), "float32", False, 0, 1)
 OFFLINE = """import socket
@@ -35,15 +35,8 @@ socket.socket.connect = socket.socket.connect_ex = socket.getaddrinfo = socket.c
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A contest that asks for probabilities, and the runs `one`, `two` (another image size) and `grey` (torchvision, one channel)."""
     root = tmp_path_factory.mktemp("made")
-    contest = make_contest(root / "contest")
-    template = read(contest / "sample_submission.csv")[["id"]].assign(**dict.fromkeys(CLASSES, 0))
-    template.to_csv(contest / "sample_submission.csv", index=False)
-    config = write_config(root / "config.ini", "[settings]\n")
     grey = ("model.library=torchvision", "model.name=shufflenet_v2_x0_5", "data.channels=1", "hyper_params.epochs=1")
-    for name, more in {"one": (), "two": ("settings.seed=7", "data.image_size=40"), "grey": grey}.items():
-        arguments = fast(contest, f"settings.log_path={root / 'runs'}", f"settings.run_name={name}", *more)
-        assert run_train(str(config), *arguments, "--quiet") == 0
-    return root
+    return make_runs(root, {"one": (), "two": ("settings.seed=7", "data.image_size=40"), "grey": grey})
 
 
 def unpacked(archive: Path, folder: Path) -> Path:
@@ -69,30 +62,25 @@ def run_offline(folder: Path, tmp_path: Path, *arguments: str) -> subprocess.Com
 def test_a_bundle_of_two_runs_predicts_offline_what_is_predicted_in_place(
     made: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """In an empty folder, with the network off: to the byte. And then a test set that nobody had seen when it was made."""
+    """In an empty folder, with the network off, of a test set that nobody had seen when the bundle was made: to the byte."""
     options = ("inference.tta=hflip", "inference.ensemble=geometric", f"inference.answers={made / 'contest/answers.csv'}")
     assert run_inference(*known(made, *options, "inference.run=one,two")) == 0
     assert run_look("bundle", "one", "two", *known(made, *options)) == 0
     assert "one+two.zip: " in capsys.readouterr().out
-    shutil.copytree(made / "contest", tmp_path / "elsewhere")
-    shutil.rmtree(tmp_path / "elsewhere/train")
     folder = unpacked(Path("one+two.zip"), tmp_path / "empty")
-    done = run_offline(folder, tmp_path, f"settings.data_path={tmp_path / 'elsewhere'}")
-    assert (folder / "submissions/one+two.csv").read_bytes() == Path("submissions/one+two.csv").read_bytes()
-    manifest = json.loads((folder / "submissions/one+two.json").read_text())
-    assert (manifest["tta"], manifest["ensemble"], len(manifest["members"])) == ("hflip", "geometric", 4)
-    assert manifest["cv_score"] == json.loads(Path("submissions/one+two.json").read_text())["cv_score"]
-    assert "cannot be measured here" not in done.stderr and "score against" not in done.stdout
-
     later = make_contest(tmp_path / "later", train=15, test=31, size=44)
     shutil.rmtree(later / "train")
     (later / "train.csv").unlink()
     template = read(later / "sample_submission.csv")[["id"]].assign(**dict.fromkeys(CLASSES, 0))
     template.iloc[::-1].to_csv(later / "sample_submission.csv", index=False)
     done = run_offline(folder, tmp_path, f"settings.data_path={later}", "inference.output=final.csv", "--quiet")
-    assert done.stdout.splitlines()[0].startswith("submission: submissions/one+two-2.csv, 31 rows")
+    assert done.stdout.splitlines()[0].startswith("submission: submissions/one+two.csv, 31 rows")
+    assert "cannot be measured here" not in done.stderr and "score against" not in done.stdout
     assert run_inference(*known(made, *options[:2], "inference.run=one,two", f"settings.data_path={later}")) == 0
     assert (folder / "submissions/final.csv").read_bytes() == Path("submissions/one+two-2.csv").read_bytes()
+    manifest = json.loads((folder / "submissions/one+two.json").read_text())
+    assert (manifest["tta"], manifest["ensemble"], len(manifest["members"])) == ("hflip", "geometric", 4)
+    assert manifest["cv_score"] == json.loads(Path("submissions/one+two.json").read_text())["cv_score"]
     assert read(folder / "submissions/final.csv")["id"].tolist() == [f"test_{row:03d}" for row in range(30, -1, -1)]
 
 

@@ -14,9 +14,10 @@ from scipy.stats import gmean, rankdata
 from sklearn.metrics import roc_auc_score
 
 from modules.reporting.summary import describe_result
-from tests.making import CLASSES, fast, make_contest, write_config
-from tests.scripts.running import known, read, refusal, run_inference, run_train
+from tests.making import CLASSES, write_config
+from tests.scripts.running import known, make_runs, read, refusal, run_inference
 
+NOT_FOR_INFERENCE = shutil.ignore_patterns("last*.pt")
 PROBABILITIES = [f"p:{name}" for name in CLASSES]
 
 
@@ -24,21 +25,14 @@ PROBABILITIES = [f"p:{name}" for name in CLASSES]
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A contest of probabilities, scored by AUC, and the runs `one`, `two` (another seed and size), `flip` (one with hflip)."""
     root = tmp_path_factory.mktemp("made")
-    contest = make_contest(root / "contest")
-    template = read(contest / "sample_submission.csv")[["id"]].assign(**dict.fromkeys(CLASSES, 0))
-    template.to_csv(contest / "sample_submission.csv", index=False)
-    config = write_config(root / "config.ini", "[settings]\n")
     runs = {"one": (), "two": ("settings.seed=7", "data.image_size=40"), "flip": ("inference.tta=hflip",)}
-    for name, more in runs.items():
-        arguments = fast(contest, f"settings.log_path={root / 'runs'}", f"settings.run_name={name}", "hyper_params.metric=roc_auc", *more)
-        assert run_train(str(config), *arguments, "--quiet") == 0
-    return root
+    return make_runs(root, {name: ("hyper_params.metric=roc_auc", *more) for name, more in runs.items()})
 
 
 @pytest.fixture
 def root(made: Path, tmp_path: Path) -> Path:
     """The runs and their contest, to be changed; the runs find the contest at its first place."""
-    shutil.copytree(made / "runs", tmp_path / "runs")
+    shutil.copytree(made / "runs", tmp_path / "runs", ignore=NOT_FOR_INFERENCE)
     shutil.copytree(made / "contest", tmp_path / "contest")
     write_config(tmp_path / "config.ini", "[settings]\n")
     return tmp_path
@@ -88,7 +82,7 @@ def one_fold(root: Path, run: str, number: int) -> str:
 def folds(made: Path, tmp_path_factory: pytest.TempPathFactory) -> np.ndarray:
     """(4, N, 3) what each model of `one` and `two` says alone."""
     root = tmp_path_factory.mktemp("folds")
-    shutil.copytree(made / "runs", root / "runs")
+    shutil.copytree(made / "runs", root / "runs", ignore=NOT_FOR_INFERENCE)
     shutil.copytree(made / "contest", root / "contest")
     write_config(root / "config.ini", "[settings]\n")
     alone = [one_fold(root, run, number) for run in ("one", "two") for number in (0, 1)]

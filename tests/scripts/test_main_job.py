@@ -144,6 +144,7 @@ def test_any_number_of_workers_gives_one_result_and_augmentation_another(contest
             f"augmentation.preset={preset}",
             f"settings.log_path={tmp_path}",
             "data.train_csv=few.csv",
+            "split.method=holdout",
         ]
         read(contest / "train.csv").head(24).to_csv(contest / "few.csv", index=False)
         assert run_train(*_named(contest, *more, f"settings.run_name={name}"), "--quiet") == 0

@@ -59,7 +59,7 @@ def test_all_of_it_together_trains_resumes_and_submits(contest: Path, monkeypatc
 def test_check_says_what_trains_when_and_counts_the_epochs_of_all_phases(contest: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write_config(Path("config.ini"), "[settings]\n")
     more = ["hyper_params.epochs=3", "hyper_params.probe_epochs=2", "hyper_params.accumulate=3", "model.freeze=conv1, layer1"]
-    assert run_train(*fast(contest, *more, "model.unfreeze=4: conv1"), "--check") == 0
+    assert run_train(*fast(contest, *more, "model.unfreeze=4: conv1", "model.feature_cache=off"), "--check") == 0
     out = capsys.readouterr().out
     assert "steps     20: 5 epochs of 2, 2 steps, at most" in out
     module = timm.create_model("test_resnet", num_classes=3)

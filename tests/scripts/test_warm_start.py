@@ -141,7 +141,7 @@ def test_repeated_folds_are_compared_fold_by_fold(earlier: tuple[Path, list[str]
     for number in range(4):
         run.fold(number).path.mkdir()
         torch.save({**trained, "fold": number}, run.fold(number).best)
-    warm = replace(plan.pretrained, run=run, folds=(0, 1, 2, 3))
+    warm = replace(plan.pretrained, run=run, result={**plan.pretrained.result, "fold_numbers": [0, 1, 2, 3]})
     one = {number: plan.samples.ids.tolist().index(name) for name, number in rows}
     warm.check_folds(plan.samples, [Fold(number, np.arange(0), np.array([row])) for number, row in one.items() if number >= 0])
     with pytest.raises(OptionError, match="fold 3 validates"):
@@ -192,9 +192,7 @@ def test_once_every_fold_has_begun_the_earlier_run_may_go(
     earlier: tuple[Path, list[str]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     root, arguments = earlier
-    source = shutil.copytree(root / "runs/a", tmp_path / "source")
-    assert run_train(*arguments, f"model.pretrained={source}", "hyper_params.epochs=1", "settings.run_name=grown", "--quiet") == 0
-    shutil.rmtree(source)
+    source = _begun_from_a_run_that_is_gone(root, arguments, "grown", tmp_path)
     grown = root / "runs/grown"
     assert run_train("--resume", str(grown), "hyper_params.epochs=2", "--quiet") == 0
     assert load_checkpoint(grown / "fold0/last.pt")["epoch"] == 2
@@ -222,13 +220,16 @@ def test_a_fold_that_joins_on_resume_is_not_validated_on_what_its_weights_learnt
     assert not Path("runs/now/fold1/best.pt").exists()
 
 
-@pytest.mark.parametrize("fault", ["a flipped bit", "another fold", "another run", "another class order"])
+@pytest.mark.parametrize(
+    ("fault", "number"),
+    [("a flipped bit", 1), ("another fold", 1), ("another run", 1), ("another class order", 1), ("another class order", 0)],
+)
 def test_every_folds_checkpoint_is_looked_at_before_the_first_of_them_trains(
-    earlier: tuple[Path, list[str]], tmp_path: Path, fault: str, capsys: pytest.CaptureFixture[str]
+    earlier: tuple[Path, list[str]], tmp_path: Path, fault: str, number: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
     root, arguments = earlier
     part = shutil.copytree(root / "runs/a", tmp_path / "part")
-    best = part / "fold1/best.pt"
+    best = part / f"fold{number}/best.pt"
     if fault == "a flipped bit":
         content = bytearray(best.read_bytes())
         content[len(content) // 2] ^= 4
@@ -237,8 +238,13 @@ def test_every_folds_checkpoint_is_looked_at_before_the_first_of_them_trains(
         change = {"another fold": {"fold": 0}, "another run": {"run_id": "x"}, "another class order": {"classes": ["dog", "cat", "eel"]}}
         torch.save({**load_checkpoint(best), **change[fault]}, best)
     (line,) = refusal(run_train, [*arguments, f"model.pretrained={part}", "settings.run_name=begun", "--quiet"], capsys)
-    told = {"a flipped bit": "damaged", "another class order": "its classes, or their order"}
-    assert line.startswith(f"{best}: ") and told.get(fault, "of another run or another fold") in line
+    told = {
+        "a flipped bit": "damaged",
+        "another fold": "this checkpoint is of fold 0, not of fold 1",
+        "another run": "this checkpoint is of another run",
+        "another class order": "its classes, or their order",
+    }
+    assert line.startswith(f"{best}: ") and told[fault] in line
     assert not (root / "runs/begun").exists()
 
 
@@ -246,9 +252,7 @@ def test_another_run_in_the_place_of_the_one_that_a_run_began_from_is_refused(
     earlier: tuple[Path, list[str]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     root, arguments = earlier
-    source = shutil.copytree(root / "runs/a", tmp_path / "source")
-    assert run_train(*arguments, f"model.pretrained={source}", "hyper_params.epochs=1", "settings.run_name=first", "--quiet") == 0
-    shutil.rmtree(source)
+    source = _begun_from_a_run_that_is_gone(root, arguments, "first", tmp_path)
     more = [f"settings.log_path={tmp_path}", "settings.run_name=source", "hyper_params.epochs=1", "data.mean=0.9", "--quiet"]
     assert run_train(*arguments, *more) == 0
     line = refusal(run_train, ["--resume", str(root / "runs/first"), "hyper_params.epochs=2", "--quiet"], capsys)[-1]
@@ -258,3 +262,11 @@ def test_another_run_in_the_place_of_the_one_that_a_run_began_from_is_refused(
 
 def _interrupted(*arguments: object) -> None:
     raise KeyboardInterrupt
+
+
+def _begun_from_a_run_that_is_gone(root: Path, arguments: list[str], name: str, tmp_path: Path) -> Path:
+    """Makes a run of one epoch from a copy of run `a`, and removes that copy; returns where it was."""
+    source = shutil.copytree(root / "runs/a", tmp_path / "source")
+    assert run_train(*arguments, f"model.pretrained={source}", "hyper_params.epochs=1", f"settings.run_name={name}", "--quiet") == 0
+    shutil.rmtree(source)
+    return source

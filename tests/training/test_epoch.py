@@ -65,12 +65,13 @@ def batches(sizes: list[int]) -> list[Batch]:
 def make_learner(module: nn.Module, hyper: HyperParams, steps: int, objective: Objective | None = None) -> Learner:
     return Learner(
         module=module,
+        model=module,
         still=(),
         objective=objective or make_objective("auto", hyper.label_smoothing),
         optimizer=make_optimizer(module, hyper),
         scaler=torch.amp.GradScaler("cpu", enabled=False),
         schedule=make_schedule(hyper, steps),
-        normalizer=Normalizer(PREPROCESSING, PROCESS.device, False),
+        prepare=Normalizer(PREPROCESSING, PROCESS.device, False),
         process=PROCESS,
     )
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -33,7 +34,7 @@ from modules.training import parts as parts_module
 from modules.training.fold import train_fold
 from modules.training.plan import Plan
 from tests.digests import digest_tensors
-from tests.making import fast
+from tests.making import fast, make_contest
 
 RESUMED = ("model.library=torchvision", "model.name=mobilenet_v3_small", "augmentation.preset=heavy", "hyper_params.epochs=4")
 
@@ -53,6 +54,9 @@ class Recorder:
 
     def step(self, loss: Callable[[], float]) -> None: ...
 
+    def follow(self, steps: Iterator[int], total: int) -> Iterator[int]:
+        return steps
+
     def end_epoch(self, record: EpochRecord, epochs: int) -> None:
         self.records.append(record)
         if record.epoch == self.stop:
@@ -62,13 +66,19 @@ class Recorder:
         self.results.append(result)
 
 
-@pytest.fixture(autouse=True)
-def _as_before() -> Any:
+@contextmanager
+def process_left_as_it_was() -> Iterator[None]:
     """`prepare` chooses threads and determinism for its process."""
     threads, deterministic = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
     yield
     torch.set_num_threads(threads)
     torch.use_deterministic_algorithms(deterministic)
+
+
+@pytest.fixture(autouse=True)
+def _as_before() -> Iterator[None]:
+    with process_left_as_it_was():
+        yield
 
 
 def plan_for(contest: Path, *more: str) -> Plan:
@@ -198,15 +208,25 @@ def test_torchvisions_names_are_kept_too(contest: Path) -> None:
     module.load_state_dict(torch.load(directory.best, weights_only=True)["model"])
 
 
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
+    """A contest, and what a fold that nothing stops comes to on it."""
+    root = tmp_path_factory.mktemp("whole")
+    contest = make_contest(root / "contest")
+    with process_left_as_it_was():
+        directory, _ = train(plan_for(contest, *RESUMED), str(root / "whole"))
+    return contest, digests(directory)
+
+
 @pytest.fixture
-def uninterrupted(contest: Path) -> tuple[Plan, dict[str, Any]]:
+def uninterrupted(whole: tuple[Path, dict[str, Any]]) -> tuple[Plan, dict[str, Any]]:
     """Heavy augmentation and a model with dropout and BatchNorm, so that every kind of draw is in it."""
+    contest, expected = whole
     plan = plan_for(contest, *RESUMED)
     network = parts_module.make_network(plan, 0, False).module
     kinds = {type(layer) for layer in network.modules()}
     assert {nn.Dropout, nn.BatchNorm2d} <= kinds
-    directory, _ = train(plan, "whole")
-    return plan, digests(directory)
+    return plan, expected
 
 
 @pytest.mark.slow
@@ -396,7 +416,8 @@ def test_weights_that_break_in_the_last_step_are_not_saved(contest: Path) -> Non
     plan = plan_for(contest, "hyper_params.learning_rate=1000", "hyper_params.optimizer=momentum", "hyper_params.epochs=1")
     (fold, *_) = plan.folds
     single = replace(fold, train_rows=fold.train_rows[:8])
-    huge = replace(plan, config=replace(plan.config, hyper_params=replace(plan.config.hyper_params, learning_rate=1e38)))
+    (phase,) = plan.phases
+    huge = replace(plan, phases=(replace(phase, hyper=replace(phase.hyper, learning_rate=1e38)),))
     with pytest.raises(DataError, match=r"^fold 0, epoch 1, validation: \d+ rows have NaN or infinite probabilities$"):
         train_fold(huge, single, FoldDirectory(Path("fold0")), Recorder())
     assert list(Path("fold0").iterdir()) == []

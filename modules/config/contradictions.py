@@ -1,0 +1,118 @@
+"""Options that are right alone and wrong together, as far as the INI alone tells."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from modules.config.schema import Config, Data, Split
+
+
+@dataclass(frozen=True)
+class Contradiction:
+    """Options that are right alone and wrong together; the first of them is the one that is told."""
+
+    options: tuple[tuple[str, str], ...]
+    message: str
+
+
+def contradictions(config: Config) -> list[Contradiction]:
+    """What the INI alone tells to be wrong together."""
+    found = []
+    hyper, data = config.hyper_params, config.data
+    if hyper.warmup_epochs >= hyper.epochs and hyper.warmup_epochs > 0 and not config.settings.debug:
+        options = (("hyper_params", "warmup_epochs"), ("hyper_params", "epochs"), ("settings", "debug"))
+        found.append(Contradiction(options, f"expected fewer than epochs ({hyper.epochs}), got '{hyper.warmup_epochs:g}'"))
+    for name in ("mean", "std"):
+        value = getattr(data, name)
+        if value != "auto" and len(value) not in (1, data.channels):
+            message = f"expected {data.channels} numbers, as data.channels says, got {len(value)}"
+            found.append(Contradiction((("data", name), ("data", "channels")), message))
+    if len(data.label_columns) > 1:
+        message = f"expected one column for task = {data.task}, got {len(data.label_columns)}"
+        found.append(Contradiction((("data", "label_columns"), ("data", "task")), message))
+    for name in ("mixup", "cutmix"):
+        if getattr(config.augmentation, name) > 0 and hyper.batch_size == 1:
+            message = "images of one batch are blended, and batch_size is 1; use 2 or more"
+            found.append(Contradiction((("augmentation", name), ("hyper_params", "batch_size")), message))
+    return [*found, *_of_sources(config), *_of_splits(config), *_of_phases(config), *_of_features(config), *_of_views(config)]
+
+
+def _of_sources(config: Config) -> Iterator[Contradiction]:
+    data = config.data
+    source = ("data", "source")
+    if data.source == "torchvision" and data.dataset is None:
+        yield Contradiction((("data", "dataset"), source), "source = torchvision needs the name of a data set, such as FashionMNIST")
+    if data.source != "torchvision" and data.dataset is not None:
+        yield Contradiction((("data", "dataset"), source), f"only source = torchvision has one, and source is {data.source}")
+    if data.source in ("folder", "torchvision") and data.group_column is not None:
+        message = f"a column of a table, and source = {data.source} has no table of training samples; use csv"
+        yield Contradiction((("data", "group_column"), source), message)
+    if data.source in ("folder", "torchvision") and config.split.fold_column is not None:
+        message = f"a column of train_csv, and source = {data.source} has no table of training samples; use csv"
+        yield Contradiction((("split", "fold_column"), source), message)
+    if data.image_column is not None and (data.source == "torchvision" or (data.source == "folder" and data.extra_csv is None)):
+        yield Contradiction((("data", "image_column"), source), f"a column of a table, and source = {data.source} reads none with images")
+    if data.source == "torchvision" and data.sample_submission != Data.sample_submission:
+        message = "source = torchvision reads no template: its submissions have the columns id and label"
+        yield Contradiction((("data", "sample_submission"), source), message)
+    if data.source == "torchvision" and data.extra_csv is not None:
+        yield Contradiction((("data", "extra_csv"), source), "the images of source = torchvision are no files; use csv or folder")
+    if data.extra_images is not None and data.extra_csv is None:
+        yield Contradiction((("data", "extra_images"), ("data", "extra_csv")), "nothing is read from there without extra_csv")
+
+
+def _of_splits(config: Config) -> Iterator[Contradiction]:
+    split = config.split
+    method = ("split", "method")
+    if split.method == "predefined" and split.fold_column is None:
+        yield Contradiction((("split", "fold_column"), method), "method = predefined needs the column of train_csv with the folds")
+    if split.method != "predefined" and split.fold_column is not None:
+        yield Contradiction((("split", "fold_column"), method), f"only method = predefined reads it, and method is {split.method}")
+    if split.holdout != Split.holdout and split.method not in ("holdout", "none"):  # none: a refit may leave it as it was
+        yield Contradiction((("split", "holdout"), method), f"only method = holdout reads it, and method is {split.method}")
+    if split.repeats > 1 and split.method in ("predefined", "none"):
+        yield Contradiction((("split", "repeats"), method), f"method = {split.method} can be done in one way only; use 1")
+    if split.epochs_from is not None and split.method != "none":
+        yield Contradiction((("split", "epochs_from"), method), f"only method = none reads it, and method is {split.method}")
+    if split.method == "none" and config.hyper_params.scheduler == "plateau":
+        yield Contradiction(
+            (("hyper_params", "scheduler"), method), "plateau follows the validation's score, and method = none has no validation"
+        )
+
+
+def _of_features(config: Config) -> Iterator[Contradiction]:
+    model, cache = config.model, ("model", "feature_cache")
+    if model.feature_cache == "off" and model.feature_views > 1:
+        yield Contradiction((("model", "feature_views"), cache), "nothing is stored: feature_cache = off")
+    if model.feature_cache == "on" and model.freeze == "none" and config.hyper_params.probe_epochs == 0:
+        message = "nothing is frozen whose features could be stored; set freeze, or probe_epochs"
+        yield Contradiction((cache, ("model", "freeze"), ("hyper_params", "probe_epochs")), message)
+    for name in ("mixup", "cutmix"):
+        if model.feature_cache == "on" and getattr(config.augmentation, name) > 0:
+            message = f"{name} blends images of each batch anew, and stored features are of whole images; use auto, or {name} = 0"
+            yield Contradiction((cache, ("augmentation", name)), message)
+
+
+def _of_phases(config: Config) -> Iterator[Contradiction]:
+    if config.model.unfreeze is None:
+        return
+    unfreeze, hyper = ("model", "unfreeze"), config.hyper_params
+    first, last = (config.model.unfreeze.stages[place][0] for place in (0, -1))
+    if config.model.freeze == "none":
+        yield Contradiction((unfreeze, ("model", "freeze")), "nothing is frozen that could begin to train; set freeze, to backbone perhaps")
+    if first <= hyper.probe_epochs:
+        message = f"the head is alone in the first {hyper.probe_epochs} epochs, as probe_epochs says; begin later than {first}"
+        yield Contradiction((unfreeze, ("hyper_params", "probe_epochs")), message)
+    if last > hyper.probe_epochs + hyper.epochs and not config.settings.debug:
+        whole = (
+            f"{hyper.probe_epochs + hyper.epochs} epochs" if hyper.probe_epochs == 0 else f"{hyper.probe_epochs} + {hyper.epochs} epochs"
+        )
+        yield Contradiction((unfreeze, ("hyper_params", "epochs")), f"epoch {last} is never reached: there are {whole}")
+
+
+def _of_views(config: Config) -> Iterator[Contradiction]:
+    size = config.data.image_size
+    if config.inference.tta == "d4" and size.height != size.width:
+        message = f"d4 turns images by a quarter, and image_size is {size.height}, {size.width}; use a square one, or hvflip"
+        yield Contradiction((("inference", "tta"), ("data", "image_size")), message)

@@ -1,0 +1,32 @@
+"""Images that cannot be read: refused, or where [data] bad_images says so left out."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from modules.config.errors import DataError, shorten
+from modules.data.samples import Samples
+from modules.jobs.remarks import say
+
+TOLD = 20
+
+
+def refuse_bad_images(samples: Samples) -> None:
+    """Raises DataError that names the images whose header cannot be read."""
+    found = [problem for problem in samples.images.header_faults() if problem]
+    if found:
+        more = [f"and {len(found) - TOLD} more images like these"] if len(found) > TOLD else []
+        raise DataError(*found[:TOLD], *more)
+
+
+def without_bad_images(samples: Samples) -> Samples:
+    """The samples whose images can be decoded; the others are named. Raises DataError where a class is lost with them."""
+    problems = samples.images.pixel_faults()
+    found = [problem for problem in problems if problem]
+    if found:
+        say(f"warning: {len(found)} training images are left out, since they cannot be read:", *found)
+    kept = samples.take(np.array([row for row, problem in enumerate(problems) if not problem], dtype=np.int64))
+    lost = set(range(len(samples.classes))) - set(kept.targets.tolist() if kept.targets is not None else ())
+    if lost:
+        raise DataError(f"no image of class {shorten(samples.classes[index] for index in sorted(lost))} can be read")
+    return kept

@@ -1,0 +1,60 @@
+"""What the weights of a run begin with, and what its images are normalised by for that."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from modules.config.errors import UserError
+from modules.config.schema import Config
+from modules.data.preprocessing import Preprocessing
+from modules.data.sources import statistics
+from modules.models.build import Network, build_network, check_name, normalisation
+from modules.models.freezing import find_frozen
+from modules.runs.checkpoint import load_checkpoint
+from modules.runs.directory import RunDirectory
+from modules.training.phases import make_phases
+from modules.training.warm_start import WarmStart, open_warm_start
+
+
+def resolve_pretrained(config: Config) -> bool | str | WarmStart:
+    """auto is true, but false for the practice contest, whose images are like nothing that a hub's models have seen.
+
+    Raises UserError for a text that names neither a file nor a finished run.
+    """
+    pretrained = config.model.pretrained
+    if pretrained == "auto":
+        return config.data.source != "digits"
+    if isinstance(pretrained, bool) or Path(pretrained).is_file():
+        return pretrained
+    return open_warm_start(config.settings.log_path, pretrained)
+
+
+def check_network(config: Config, run: RunDirectory | None) -> tuple[Network, bool | str | WarmStart]:
+    """Builds the model once, for two classes: its name, weights, image size and frozen parts are then known to be good.
+
+    Returns it, and what its weights start from. Going on with `run` that is not looked at before a fold has yet to begin.
+    """
+    check_name(config.model)
+    try:
+        pretrained = resolve_pretrained(config)
+    except UserError:
+        if run is None:
+            raise
+        pretrained = config.model.pretrained
+    source = pretrained.weights(pretrained.folds[0], ()) if isinstance(pretrained, WarmStart) else pretrained
+    network = build_network(config.model, 2, config.data.channels, config.data.image_size, source if run is None else False)
+    for phase in make_phases(config.model, config.hyper_params):
+        find_frozen(network, phase.freeze, phase.unfrozen)
+    return network, pretrained
+
+
+def mean_and_std(config: Config, pretrained: bool | str | WarmStart, run: RunDirectory | None) -> tuple[tuple[float, ...], ...]:
+    """What auto means for mean and std: an earlier run's own; where that is gone since `run` began from it, this run's."""
+    if isinstance(pretrained, WarmStart):
+        return pretrained.preprocessing.mean, pretrained.preprocessing.std
+    if run is not None and isinstance(pretrained, str) and not Path(pretrained).is_file():
+        for best in sorted(run.path.glob("fold*/best.pt")):
+            own = Preprocessing.from_dict(load_checkpoint(best)["preprocessing"])
+            return own.mean, own.std
+    known = statistics(config.data) if pretrained is False else None
+    return known or normalisation(config.model, pretrained)

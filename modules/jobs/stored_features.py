@@ -1,0 +1,137 @@
+"""Which phases learn from stored features, and what that costs and saves, in a line."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from modules.config.errors import OptionError
+from modules.config.schema import Config
+from modules.data.preprocessing import Preprocessing
+from modules.data.splits import Fold
+from modules.models.build import Network
+from modules.models.cutting import Cut, NotCut, cut_network
+from modules.models.freezing import find_frozen
+from modules.prediction.features import augmented_looks, plain_looks
+from modules.training.phases import TrainingPhase, make_phases
+
+WORTH_IT = 0.25  # share of a forward pass that auto wants to save; below that reading and writing may cost as much
+BYTES = {"float16": 2, "float32": 4}
+
+
+@dataclass(frozen=True)
+class _Phase:
+    """A phase that freezes something. looks: stored of each image. passes: over the images, that it would take without."""
+
+    phase: TrainingPhase
+    cut: Cut
+    looks: int
+    passes: int
+    size: int
+
+    def describe(self, images: int, folder: str) -> str:
+        first, last = self.phase.first_epoch, self.phase.last_epoch
+        epochs = f"epoch {first} learns" if first == last else f"epochs {first} to {last} learn"
+        once = "one pass" if self.looks == 1 else f"{self.looks} passes"
+        what = f"{epochs} from stored features, {self.cut.numbers:,} numbers an image, which save {self.cut.share:.0%} of the model's work"
+        return f"features: {what}: {once} over {images:,} images in place of {self.passes}, and {_bytes(self.size)} in {folder}"
+
+
+def choose_features(
+    config: Config, network: Network, preprocessing: Preprocessing, folds: Sequence[Fold], images: int
+) -> tuple[tuple[TrainingPhase, ...], list[str]]:
+    """The plan's phases, and what to tell the person. `network`: as its weights begin, on any device.
+
+    Raises OptionError where feature_cache = on cannot be done, with the reason for which auto would leave it.
+    """
+    model = config.model
+    phases = make_phases(model, config.hyper_params)
+    if model.feature_cache == "off":
+        return phases, []
+    chosen, lines = list(phases), []
+    left = config.settings.cache_limit * 1e9
+    for place, phase in enumerate(phases):
+        if not find_frozen(network, phase.freeze, phase.unfrozen).parameters:
+            continue
+        try:
+            known = _look_at(config, network, preprocessing, phase, folds, images)
+            _refuse(config, known, left)
+        except NotCut as reason:
+            if model.feature_cache == "on":
+                raise OptionError("model", "feature_cache", f"features cannot be stored: {reason}; use auto") from None
+            lines.append(f"features are not stored: {reason}")
+            continue
+        left -= known.size
+        chosen[place] = replace(phase, cut=known.cut)
+        lines.append(known.describe(images, config.settings.cache_path))
+        if known.looks > 1 and model.feature_views > 1:
+            lines.append(f"features: of {model.feature_views} augmented views of each image, the same for all folds and epochs")
+    return tuple(chosen), list(dict.fromkeys(lines))
+
+
+def as_chosen(config: Config, network: Network, preprocessing: Preprocessing, chosen: Sequence[bool]) -> tuple[TrainingPhase, ...]:
+    """The phases of a run that chose already which of them learn from stored features. Raises OptionError."""
+    phases = make_phases(config.model, config.hyper_params)
+    try:
+        return tuple(
+            replace(phase, cut=_cut(network, phase, preprocessing)) if place < len(chosen) and chosen[place] else phase
+            for place, phase in enumerate(phases)
+        )
+    except NotCut as reason:
+        raise OptionError("model", "feature_cache", f"the run learns from stored features, and those cannot be made: {reason}") from None
+
+
+def _cut(network: Network, phase: TrainingPhase, preprocessing: Preprocessing) -> Cut:
+    frozen = find_frozen(network, phase.freeze, phase.unfrozen)
+    return cut_network(network, frozen, preprocessing.channels, preprocessing.size)
+
+
+def _look_at(
+    config: Config, network: Network, preprocessing: Preprocessing, phase: TrainingPhase, folds: Sequence[Fold], images: int
+) -> _Phase:
+    cut = _cut(network, phase, preprocessing)
+    seen = augmented_looks(config.augmentation, preprocessing, config.model.feature_views)
+    names = {(look.name, look.number) for look in (*seen, *plain_looks(preprocessing, "none"))}
+    size = images * len(names) * cut.numbers * BYTES[config.model.feature_precision]
+    return _Phase(phase, cut, len(names), phase.hyper.epochs * len(folds), size)
+
+
+def _refuse(config: Config, known: _Phase, left: float) -> None:
+    """Raises NotCut with why the phase does not learn from stored features."""
+    model, augmentation = config.model, config.augmentation
+    if augmentation.mixup or augmentation.cutmix:
+        raise NotCut("mixup and cutmix blend the images of each batch anew")
+    reason = why_not(known.size, left, config.settings.cache_path)
+    if reason is not None:
+        raise NotCut(reason)
+    if model.feature_cache == "on":
+        return
+    if known.looks > 1 and model.feature_views == 1:
+        raise NotCut(
+            "augmentation makes each epoch's images others; augmentation.preset = none stores them as they are, model.feature_views = 4"
+            " stores 4 augmented views of each"
+        )
+    if known.cut.share < WORTH_IT:
+        raise NotCut(f"what is frozen does only {known.cut.share:.0%} of the model's work; feature_cache = on stores them all the same")
+
+
+def why_not(size: int, limit: float, folder: str) -> str | None:
+    """Why so many bytes are not to be added to the cache in `folder`, as a phrase, or None. limit: in bytes."""
+    path = Path(folder).absolute()
+    existing = next(each for each in (path, *path.parents) if each.exists())
+    free = shutil.disk_usage(existing).free
+    if size > limit:
+        return f"{_bytes(size)} are more than the {_bytes(int(limit))} that settings.cache_limit leaves"
+    if size > free:
+        return f"{_bytes(size)} are more than the {_bytes(free)} that are free in {folder}"
+    return None if existing.is_dir() and os.access(existing, os.W_OK) else f"settings.cache_path, {folder}, cannot be written to"
+
+
+def _bytes(count: int) -> str:
+    for unit, size in (("GB", 1e9), ("MB", 1e6)):
+        if count >= size:
+            return f"{count / size:.1f} {unit}"
+    return f"{max(1, round(count / 1e3))} kB"

@@ -1,0 +1,107 @@
+"""Rows of numbers on the disk, found by a digest of what they were made of: appended to, never changed, read in place.
+
+What the numbers mean is not known here. A row is there only once it is complete: its numbers are flushed before the index
+names it, and a checksum is compared whenever it is read.
+"""
+
+from __future__ import annotations
+
+import os
+import zlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from filelock import FileLock
+from numpy.typing import NDArray
+
+from modules.compute.storage import write_atomically
+from modules.config.errors import DataError
+
+Floats = NDArray[Any]  # float16 or float32
+KEY_BYTES = 16
+
+
+class FeatureStore:
+    """A folder with `rows.bin`, (rows, numbers) of `dtype`, and `index.npy`, a key and a checksum a row.
+
+    Several processes may read while one appends: they hold the lock for that.
+    """
+
+    def __init__(self, path: Path, numbers: int, dtype: str) -> None:
+        self.path = path
+        self.numbers = numbers
+        self.dtype = np.dtype(dtype)
+        self.lock = FileLock(path / ".lock")
+        self.index = _no_rows()
+        self.place: dict[bytes, int] = {}
+        self.rows: Floats | None = None
+
+    def refresh(self) -> None:
+        """Takes in what other processes have added. Raises DataError where the folder is damaged."""
+        path = self.path / "index.npy"
+        try:
+            index = np.load(path, allow_pickle=False) if path.is_file() else _no_rows()
+        except (ValueError, OSError, EOFError) as error:
+            raise self._damaged(f"index.npy cannot be read ({error})") from None
+        if index.dtype != _no_rows().dtype:
+            raise self._damaged("index.npy is of another layout")
+        size = self._size_of(len(index))
+        if len(index) and (not self._file.is_file() or self._file.stat().st_size < size):
+            raise self._damaged(f"rows.bin is shorter than the {size:,} bytes that its index tells of")
+        self.index = index
+        self.place = {key.tobytes(): row for row, key in enumerate(index["key"])}
+        self.rows = np.memmap(self._file, self.dtype, "r", shape=(len(index), self.numbers)) if len(index) else None
+
+    def missing(self, keys: Sequence[bytes]) -> list[int]:
+        """The places in `keys` of those that are not there; of equal ones the first."""
+        first: dict[bytes, int] = {}
+        for number, key in enumerate(keys):
+            if key not in self.place:
+                first.setdefault(key, number)
+        return list(first.values())
+
+    def find(self, keys: Sequence[bytes]) -> NDArray[np.int64]:
+        """(keys,) the rows that they are in; all must be there."""
+        return np.array([self.place[key] for key in keys], dtype=np.int64)
+
+    def read(self, rows: NDArray[np.int64]) -> Floats:
+        """(rows, numbers), in memory. Raises DataError where they are not what was written."""
+        assert self.rows is not None
+        found = np.ascontiguousarray(self.rows[rows])
+        for row, expected, numbers in zip(rows.tolist(), self.index["sum"][rows].tolist(), found, strict=True):
+            if zlib.crc32(numbers) != expected:
+                raise self._damaged(f"row {row} is not what was written")
+        return found
+
+    def append(self, keys: Sequence[bytes], numbers: Floats) -> None:
+        """Adds rows; the caller holds the lock, and has refreshed under it. A kill leaves the store as it was before, or after."""
+        assert numbers.shape == (len(keys), self.numbers) and self.lock.is_locked
+        numbers = np.ascontiguousarray(numbers, dtype=self.dtype)
+        with open(self._file, "r+b" if self._file.is_file() else "wb") as file:
+            file.seek(self._size_of(len(self.index)))  # over what a killed process began
+            file.write(numbers.tobytes())
+            file.truncate()
+            file.flush()
+            os.fsync(file.fileno())
+        added = np.empty(len(keys), dtype=self.index.dtype)
+        added["key"] = [np.void(key) for key in keys]
+        added["sum"] = [zlib.crc32(row) for row in numbers]
+        index = np.concatenate([self.index, added])
+        write_atomically(self.path / "index.npy", lambda file: np.save(file, index))
+        self.refresh()
+
+    @property
+    def _file(self) -> Path:
+        return self.path / "rows.bin"
+
+    def _size_of(self, rows: int) -> int:
+        return rows * self.numbers * self.dtype.itemsize
+
+    def _damaged(self, how: str) -> DataError:
+        return DataError(f"{self.path}: damaged: {how}; remove this folder, and its features are computed again")
+
+
+def _no_rows() -> NDArray[np.void]:
+    return np.empty(0, dtype=[("key", f"V{KEY_BYTES}"), ("sum", "<u4")])
