@@ -17,7 +17,8 @@ from modules.config.errors import DataError, OptionError
 from modules.config.schema import HyperParams, Model
 from modules.config.values import Size
 from modules.models.build import Network, build_network
-from modules.models.freezing import freeze, set_training
+from modules.models.cutting import cut_network
+from modules.models.freezing import find_frozen, freeze, set_training
 from modules.models.weights import Trained
 from modules.training.optimizer import make_optimizer
 from tests.digests import digest_tensors
@@ -98,6 +99,17 @@ def test_a_traced_model_has_the_appended_layer(library: str, name: str) -> None:
     images = torch.rand(2, 3, 32, 32)
     with torch.no_grad():
         assert torch.equal(traced(images), module(images))
+
+
+@pytest.mark.parametrize(("library", "name"), [("timm", "test_resnet"), ("timm", "levit_128s"), ("torchvision", "squeezenet1_1")])
+def test_a_frozen_network_is_cut_before_the_appended_layer(library: str, name: str) -> None:
+    network = built(library, name, head="append", dropout=0.2)
+    cut = cut_network(network, find_frozen(network, "backbone"), 3, SIZE)
+    assert cut.shapes == ((1000,),)
+    images = torch.rand(2, 3, 32, 32)
+    module = network.module.eval()
+    with torch.no_grad():
+        torch.testing.assert_close(cut.tail_of(module)(cut.trunk_of(module)(images)), module(images))
 
 
 @pytest.mark.parametrize(("library", "name"), [case[:2] for case in MODELS if case[2] == 1000])
