@@ -57,7 +57,7 @@ def make_emnist(root: Path) -> None:
         write_idx(root / "EMNIST/raw" / f"emnist-letters-{part}-labels-idx1-ubyte", 1 + labels_of(count, 3))
 
 
-def make_cifar(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def make_cifar(root: Path, monkeypatch: pytest.MonkeyPatch, train: int = TRAIN, test: int = TEST) -> None:
     """CIFAR10 in one batch of each part, with the checksums of these files instead of the real ones."""
     kind, folder = torchvision.datasets.CIFAR10, root / "cifar-10-batches-py"
     folder.mkdir(parents=True)
@@ -66,7 +66,7 @@ def make_cifar(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         (folder / name).write_bytes(pickle.dumps(content))
         return [name, hashlib.md5((folder / name).read_bytes()).hexdigest()]
 
-    for attribute, name, count in (("train_list", "data_batch_1", TRAIN), ("test_list", "test_batch", TEST)):
+    for attribute, name, count in (("train_list", "data_batch_1", train), ("test_list", "test_batch", test)):
         entry = {"data": pixels_of(count, 3072), "labels": labels_of(count, 3).tolist()}
         monkeypatch.setattr(kind, attribute, [dump(name, entry)])
     name, checksum = dump("batches.meta", {"label_names": ["zebra", "ant", "moth"]})

@@ -53,6 +53,7 @@ PROMISES = {
     "model.pretrained": "scripts/test_warm_start.py::test_every_fold_begins_with_the_weights_of_its_own_fold_head_included",
     "model.freeze": "training/test_fold.py::test_a_frozen_backbone_is_the_same_in_every_epochs_checkpoint",
     "model.unfreeze": "scripts/test_options.py::test_a_debug_run_trains_in_its_one_epoch_what_the_last_one_would",
+    "model.head": "models/test_heads.py::test_an_appended_layer_takes_all_that_the_librarys_own_model_gives",
     "model.head_init": "models/test_build.py::test_every_head_initialisation_has_the_spread_that_its_paper_gives",
     "model.stem_init": "models/test_build.py::test_every_stem_initialisation_has_the_spread_that_its_paper_gives",
     "model.pooling": "models/test_pooling.py::test_the_head_gets_what_the_arithmetic_gives",

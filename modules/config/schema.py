@@ -143,6 +143,9 @@ class Model:
         "what of it begins to train when, epoch: module names, such as 2: layer4, 4: layer3, 6: all; each time with a schedule of its own",
         learnt=True,
     )
+    head: Literal["replace", "append"] = option(
+        "replace", "a new last layer: in the place of the library's, or append: a linear layer after all of its outputs", learnt=True
+    )
     head_init: Literal["default", "xavier", "kaiming", "normal", "zeros"] = option(
         "default", "first values of the new head; default: the library's own", learnt=True
     )

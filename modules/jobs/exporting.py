@@ -19,7 +19,7 @@ from modules.config.schema import Config, Inference
 from modules.config.values import Size
 from modules.jobs.trained import Checkpoint, TrainedRun, open_trained, restore_member
 from modules.models.build import WITH_AUXILIARY
-from modules.models.heads import find_stem
+from modules.models.heads import APPENDED, find_stem
 
 # timm's own words for what [model] pooling names; torchvision has no such argument.
 TIMM_POOLINGS = ("avg", "max", "avgmax")
@@ -27,25 +27,36 @@ TIMM_POOLINGS = ("avg", "max", "avgmax")
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a library builds the model. layers: those that are put in another's place first, by name."""
+    """How a library builds the model.
+
+    layers: those that are added, or put in another's place, before the weights are loaded, by name. appended: one of them
+    follows the library's model.
+    """
 
     library: str
     name: str
     arguments: Mapping[str, Any]
     layers: Mapping[str, nn.Module] = field(default_factory=dict)
 
-    def build(self) -> nn.Module:
+    @property
+    def appended(self) -> bool:
+        return APPENDED in self.layers
+
+    def build(self, state: Mapping[str, torch.Tensor]) -> nn.Module:
+        """The library's own model with these weights, and what follows it."""
+        module: nn.Module
         if self.library == "timm":
             import timm
 
-            built: nn.Module = timm.create_model(self.name, **self.arguments)
-            return built
-        import torchvision
+            module = timm.create_model(self.name, **self.arguments)
+        else:
+            import torchvision
 
-        module: nn.Module = torchvision.models.get_model(self.name, weights=None, **self.arguments)
+            module = torchvision.models.get_model(self.name, weights=None, **self.arguments)
         for name, layer in self.layers.items():
             module.set_submodule(name, deepcopy(layer))
-        return module
+        module.load_state_dict(state)
+        return nn.Sequential(module, module.get_submodule(APPENDED)) if self.appended else module
 
     def code(self, path: Path) -> str:
         """The line of Python that does the same, and loads the weights in `path`."""
@@ -54,7 +65,9 @@ class Recipe:
         weights = "" if self.library == "timm" else ", weights=None"
         parts = [f"import torch, {self.library}", f"model = {function}({self.name!r}{weights}{arguments})"]
         parts += [f"model.set_submodule({name!r}, torch.nn.{layer})" for name, layer in self.layers.items()]
-        parts += [f"model.load_state_dict(torch.load({str(path)!r}, weights_only=True))", "model.eval()"]
+        parts += [f"model.load_state_dict(torch.load({str(path)!r}, weights_only=True))"]
+        parts += [f"model = torch.nn.Sequential(model, model.{APPENDED})"] * self.appended
+        parts += ["model.eval()"]
         return "; ".join(parts)
 
 
@@ -93,20 +106,22 @@ def _save_weights(path: Path, checkpoint: Checkpoint) -> None:
 
 def _recipe(run: TrainedRun) -> Recipe:
     model = replace(run.config.model, **run.checkpoints[0]["network"])
-    preprocessing, classes = run.preprocessing, len(run.classes)
+    preprocessing = run.preprocessing
+    arguments: dict[str, Any] = {} if model.head == "append" else {"num_classes": len(run.classes)}
+    changed = [APPENDED] if model.head == "append" else []
+    module = restore_member(run, run.checkpoints[0], _plainly())
     if model.library == "timm":
-        arguments: dict[str, Any] = {"num_classes": classes, "in_chans": preprocessing.channels}
+        arguments["in_chans"] = preprocessing.channels
         if model.pooling in TIMM_POOLINGS:
             arguments["global_pool"] = model.pooling
-        return Recipe("timm", model.name, arguments | _timm_size(model.name, arguments, preprocessing.size))
-    arguments = {"num_classes": classes} | _torchvision_size(model.name, preprocessing.size)
-    if model.name in WITH_AUXILIARY:
-        arguments |= {"aux_logits": False, "transform_input": False, "init_weights": False}
-    if preprocessing.channels == 3:
-        return Recipe("torchvision", model.name, arguments)
-    module = restore_member(run, run.checkpoints[0], _plainly())
-    stem = find_stem(module)
-    return Recipe("torchvision", model.name, arguments, {stem: module.get_submodule(stem)})
+        arguments |= _timm_size(model.name, arguments, preprocessing.size)
+    else:
+        arguments |= _torchvision_size(model.name, preprocessing.size)
+        if model.name in WITH_AUXILIARY:
+            arguments |= {"aux_logits": False, "transform_input": False, "init_weights": False}
+        if preprocessing.channels != 3:
+            changed.append(find_stem(module))
+    return Recipe(model.library, model.name, arguments, {name: module.get_submodule(name) for name in changed})
 
 
 def _timm_size(name: str, arguments: Mapping[str, Any], size: Size) -> dict[str, Any]:
@@ -137,8 +152,7 @@ def _compare(run: TrainedRun, recipe: Recipe) -> str | None:
     pooling = run.config.model.pooling
     reason = f"pooling = {pooling} is Foldini's own" if pooling != "auto" else "its layers are others"
     try:
-        theirs = recipe.build()
-        theirs.load_state_dict(checkpoint["model"])
+        theirs = recipe.build(checkpoint["model"])
         with torch.inference_mode():
             same = torch.allclose(ours(images), theirs.eval()(images), rtol=1e-5, atol=1e-6)
     except Exception as error:  # whatever the library says of arguments or names that are not its own
@@ -162,6 +176,7 @@ def _describe(run: TrainedRun, recipe: Recipe, files: list[str], code: str, faul
         "std": list(preprocessing.std),
         "normalisation": "(pixels / 255 - mean) / std, a channel",
         "pooling": run.config.model.pooling,
+        "head": run.config.model.head,
         "arguments": json.loads(json.dumps(dict(recipe.arguments))),
         "load": code,
         "library_alone_builds_it": fault is None,

@@ -15,11 +15,23 @@ from torch import nn
 from modules.config.errors import DataError, OptionError, nearest
 from modules.config.schema import Model
 from modules.config.values import Size
-from modules.models.heads import adapt_stem, find_head, find_stem, init_head, init_stem, replace_head, replace_stem
+from modules.models.heads import (
+    APPENDED,
+    adapt_stem,
+    append_head,
+    find_head,
+    find_stem,
+    init_head,
+    init_stem,
+    layers_with,
+    replace_head,
+    replace_stem,
+)
 from modules.models.pooling import set_pooling
 from modules.models.regularisation import (
     check_drop_path,
     check_dropout,
+    drop_inputs,
     set_grad_checkpointing,
     set_torchvision_drop_path,
     set_torchvision_dropout,
@@ -34,7 +46,10 @@ WITH_AUXILIARY = ("googlenet", "inception_v3")  # torchvision's; trained on pixe
 
 @dataclass(frozen=True)
 class Network:
-    """A model and the names of the layers that are its head. Its parameters have the library's own names."""
+    """A model and the names of the layers that are its head. Its parameters have the library's own names.
+
+    An appended head is a layer that the library's model has not: `appended`.
+    """
 
     module: nn.Module
     head: tuple[str, ...]
@@ -62,7 +77,7 @@ def normalisation(model: Model, pretrained: bool | str) -> tuple[tuple[float, ..
 
 
 def build_network(model: Model, classes: int, channels: int, size: Size, pretrained: bool | str | Trained) -> Network:
-    """The model with a new head for `classes` outputs, for images of `channels` x `size`.
+    """The model with a new head for `classes` outputs, for images of `channels` x `size`: in the old one's place, or after it.
 
     `pretrained` is resolved: True (the library's hub), False, a file, or what another run trained. Draws from torch's
     generator, which the caller seeds. Raises UserError where the name, the weights, the size or the hub is at fault.
@@ -90,10 +105,14 @@ def _from_timm(model: Model, classes: int, channels: int, size: Size, pretrained
     sizes = {"img_size": tuple(size)} if cfg is not None and cfg.fixed_input_size else {}
     keep_stem = channels == 3 or model.stem_init == "adapt" or isinstance(pretrained, Trained)
     try:
-        module = _create_timm(model.name, num_classes=classes, in_chans=channels, **sizes, **_regularisation(model))
+        outputs = {} if model.head == "append" else {"num_classes": classes}
+        module = _create_timm(model.name, **outputs, in_chans=channels, **sizes, **_regularisation(model))
     except (RuntimeError, ValueError, AssertionError) as error:
         raise OptionError("model", "name", f"timm cannot build {model.name} for {size.height} x {size.width}: {error}") from None
-    names = _as_names(cfg.classifier if cfg is not None else None) or (find_head(module, classes),)
+    if model.head == "append":
+        names = _append(module, model, classes, channels, size)
+    else:
+        names = _as_names(cfg.classifier if cfg is not None else None) or (find_head(module, classes),)
     if pretrained is not False:
         state = read_weights(_timm_file(model.name) if pretrained is True else Path(str(pretrained)))
         library_module = sys.modules[type(module).__module__]
@@ -132,7 +151,21 @@ def _create_timm(name: str, **arguments: Any) -> nn.Module:
 
 def _regularisation(model: Model) -> dict[str, float]:
     """timm's arguments for what is asked for; 0 is not passed on, so that a model with a value of its own keeps it."""
-    return {argument: getattr(model, option) for argument, option in REGULARISATION.items() if getattr(model, option) > 0}
+    wanted = {argument: getattr(model, option) for argument, option in REGULARISATION.items() if getattr(model, option) > 0}
+    if model.head == "append":  # dropout is before the head, and so behind all that is timm's
+        wanted.pop("drop_rate", None)
+    return wanted
+
+
+def _append(module: nn.Module, model: Model, classes: int, channels: int, size: Size) -> tuple[str, ...]:
+    """Appends a head to all that the model gives for one image. Returns its name; raises OptionError where that is no row of numbers."""
+    logits = _look_at_one(module, model.name, channels, size)
+    if not isinstance(logits, torch.Tensor) or logits.ndim != 2 or len(logits) != 1:
+        raise OptionError("model", "head", f"{model.name} gives {_shape_of(logits)} for one image, which no layer can follow; use replace")
+    append_head(module, logits.shape[1], classes)
+    if model.dropout > 0:
+        drop_inputs(module, APPENDED, model.dropout)
+    return (APPENDED,)
 
 
 def _keeps_head(pretrained: bool | str | Trained) -> bool:
@@ -155,10 +188,14 @@ def _from_torchvision(model: Model, classes: int, channels: int, size: Size, pre
         module = torchvision.models.get_model(model.name, weights=None, **arguments)
     except (RuntimeError, ValueError, AssertionError) as error:
         raise OptionError("model", "name", f"torchvision cannot build {model.name} for {size.height} x {size.width}: {error}") from None
-    head, stem = find_head(module, 1000), find_stem(module)
-    replace_head(module, head, classes)
+    stem = find_stem(module)
     if channels != 3:
         replace_stem(module, stem, channels)
+    if model.head == "append":
+        (head,) = _append(module, model, classes, channels, size)
+    else:
+        head = find_head(module, 1000)
+        replace_head(module, head, classes)
     if pretrained is not False:
         state = _torchvision_state(model.name) if pretrained is True else read_weights(Path(str(pretrained)))
         if model.name.startswith("vit_"):
@@ -170,7 +207,7 @@ def _from_torchvision(model: Model, classes: int, channels: int, size: Size, pre
         _load_pretrained(module, state, str(pretrained), (stem,), channels, keep_stem, () if _keeps_head(pretrained) else (head,))
     if channels != 3 and not isinstance(pretrained, Trained):
         init_stem(module, stem, model.stem_init)
-    if model.dropout > 0:
+    if model.dropout > 0 and model.head == "replace":
         set_torchvision_dropout(module, head, model.dropout)
     if model.drop_path > 0:
         set_torchvision_drop_path(module, model.drop_path)
@@ -180,14 +217,28 @@ def _from_torchvision(model: Model, classes: int, channels: int, size: Size, pre
 def _load_pretrained(
     module: nn.Module, state: State, source: str, stems: Sequence[str], channels: int, keep_stem: bool, head: tuple[str, ...]
 ) -> None:
-    """Loads everything but the old head; the first layer's weights adapted to `channels`, or left out."""
+    """Loads everything but `head`, the new one; the first layer's weights adapted to `channels`, or left out."""
     state = dict(state)
+    if f"{APPENDED}.weight" in state and not hasattr(module, APPENDED):
+        raise DataError(f"{source}: these weights were trained with [model] head = append, and it is replace")
     for stem in stems:
         name = f"{stem}.weight"
         if name in state and state[name].ndim == 4:
             state[name] = adapt_stem(state[name], channels) if state[name].shape[1] == 3 else state[name]
     source = "the library's weights" if source == "True" else source
+    if hasattr(module, APPENDED):
+        _check_old_head(module, state, source)
     load_weights(module, state, source, ignored=head if keep_stem else (*head, *stems))
+
+
+def _check_old_head(module: nn.Module, state: State, source: str) -> None:
+    """Raises DataError where the head of the weights has another number of outputs than the model's own, which is kept."""
+    outputs: Any = module.get_submodule(APPENDED).in_features
+    for name in [name for name in layers_with(module, outputs) if name != APPENDED][-1:]:
+        own, given = module.get_parameter(f"{name}.weight"), state.get(f"{name}.weight")
+        if given is not None and len(given) != outputs and given.shape[1:] == own.shape[1:]:
+            fault = f"their head {name} has {len(given)} outputs, and head = append keeps the model's own, with {outputs}"
+            raise DataError(f"{source}: {fault}; use replace")
 
 
 def _timm_file(name: str) -> Path:
@@ -235,20 +286,28 @@ def _torchvision_state(name: str) -> State:
 
 
 def _check_forward(module: nn.Module, name: str, classes: int, channels: int, size: Size) -> None:
-    """One image through the model. Raises OptionError where it fails, or does not give a number a class."""
+    """Raises OptionError where the model fails on one image, or does not give a number a class for it."""
+    logits = _look_at_one(module, name, channels, size)
+    if not isinstance(logits, torch.Tensor) or logits.shape != (1, classes):
+        raise OptionError("model", "name", f"{name} gives {_shape_of(logits)} for one image; expected (1, {classes}), a number a class")
+
+
+def _look_at_one(module: nn.Module, name: str, channels: int, size: Size) -> Any:
+    """What the model gives for one image. Raises OptionError where it fails."""
     was_training = module.training
     module.eval()
     try:
         with torch.no_grad():
-            logits = module(torch.zeros(1, channels, *size))
+            return module(torch.zeros(1, channels, *size))
     except Exception as error:
         reason = " ".join(str(error).split())
         raise OptionError("data", "image_size", f"{name} fails on a {channels} x {size.height} x {size.width} image: {reason}") from None
     finally:
         module.train(was_training)
-    if not isinstance(logits, torch.Tensor) or logits.shape != (1, classes):
-        shape = tuple(logits.shape) if isinstance(logits, torch.Tensor) else type(logits).__name__
-        raise OptionError("model", "name", f"{name} gives {shape} for one image; expected (1, {classes}), a number a class")
+
+
+def _shape_of(output: Any) -> str:
+    return str(tuple(output.shape)) if isinstance(output, torch.Tensor) else type(output).__name__
 
 
 def _timm_names(name: str) -> list[str]:

@@ -16,10 +16,15 @@ def find_head(module: nn.Module, outputs: int) -> str:
 
     Raises OptionError where there is none: then the model is no classifier whose head could be replaced.
     """
-    names = [str(name) for name, layer in module.named_modules() if _outputs_of(layer) == outputs]
+    names = layers_with(module, outputs)
     if not names:
         raise OptionError("model", "name", f"no layer with {outputs} outputs was found to replace")
     return names[-1]
+
+
+def layers_with(module: nn.Module, outputs: int) -> list[str]:
+    """The names of all linear layers and convolutions that have `outputs` outputs."""
+    return [str(name) for name, layer in module.named_modules() if _outputs_of(layer) == outputs]
 
 
 def replace_head(module: nn.Module, name: str, outputs: int) -> None:
@@ -30,6 +35,31 @@ def replace_head(module: nn.Module, name: str, outputs: int) -> None:
     else:
         new = nn.Conv2d(old.in_channels, outputs, old.kernel_size, old.stride, old.padding, bias=old.bias is not None)
     _set_layer(module, name, new)
+
+
+APPENDED = "appended"
+
+
+class Appended(nn.Module):
+    """Mixed into a model's own class: `appended` takes what the model gave.
+
+    Every parameter of the model keeps the name that its library gave it, which it would lose in a module around it. And
+    it is a forward pass like any other, unlike a hook, which would be lost wherever a model is traced.
+    """
+
+    appended: nn.Linear
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        logits: torch.Tensor = self.appended(super().forward(images))
+        return logits
+
+
+def append_head(module: nn.Module, inputs: int, outputs: int) -> None:
+    """Lets a new linear layer, `appended`, follow all `inputs` outputs of the model."""
+    assert not hasattr(module, APPENDED)
+    module.add_module(APPENDED, nn.Linear(inputs, outputs))
+    own = type(module)
+    module.__class__ = type(own.__name__, (Appended, own), {"__module__": own.__module__})
 
 
 def init_head(module: nn.Module, names: tuple[str, ...], how: str) -> None:

@@ -24,7 +24,12 @@ def set_torchvision_dropout(module: nn.Module, head: str, rate: float) -> None:
     for part in own:
         part.p = rate
     if not own:
-        module.get_submodule(head).register_forward_pre_hook(_Dropout(rate))
+        drop_inputs(module, head, rate)
+
+
+def drop_inputs(module: nn.Module, layer: str, rate: float) -> None:
+    """Drops `rate` of what goes into `layer`, while that trains."""
+    module.get_submodule(layer).register_forward_pre_hook(_Dropout(rate))
 
 
 class _Dropout:

@@ -11,6 +11,7 @@ from torch import nn
 
 from modules.config.errors import OptionError, nearest
 from modules.config.schema import HyperParams
+from modules.models.heads import APPENDED
 
 SECOND_ORDER = ("adahessian",)  # wants gradients of gradients, which a step here does not compute
 TENSORS_PER_LAYER = 12  # timm's own number, for models that do not say what a layer of theirs is
@@ -67,7 +68,7 @@ def layer_depths(module: nn.Module, head: tuple[str, ...]) -> dict[str, int]:
     group_matcher: Any = getattr(module, "group_matcher", None)
     if group_matcher is not None:
         layers: dict[str, int] = group_parameters(module, group_matcher(coarse=False), reverse=True)
-        last = max(layers.values())
+        last = max(layers.values()) + (head == (APPENDED,))  # a layer of its own, above the library's last
     else:
         body = [name for name in names if not _inside(name, head)]
         layers = {name: index // TENSORS_PER_LAYER for index, name in enumerate(body)}

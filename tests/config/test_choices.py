@@ -62,6 +62,7 @@ OTHERS = {
     ("data", "channels"),
     ("data", "bad_images"),
     ("model", "library"),
+    ("model", "head"),
     ("split", "train_folds"),
 }
 

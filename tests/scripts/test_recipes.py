@@ -1,0 +1,236 @@
+"""Every recipe of configs/ on a small made data set: what it is about happens, and nothing else."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from functools import partial
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+import timm
+import torch
+import torchvision
+from torch import nn
+
+from modules.runs.checkpoint import load_checkpoint
+from tests import sets
+from tests.scripts.running import run_inference, run_train
+
+CONFIGS = Path(__file__).parents[2] / "configs"
+SMALL = ("settings.gpu=false", "settings.num_workers=0", "compute.threads=1", "settings.run_name=run", "hyper_params.batch_size=12")
+SGD = {"optimizer": "momentum", "learning_rate": 0.001, "momentum": 0.9, "scheduler": "cosine", "weight_decay": 0.0}
+
+State = dict[str, torch.Tensor]
+
+
+@pytest.fixture
+def cifar(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    sets.make_cifar(tmp_path / "data", monkeypatch, train=40)
+    return f"settings.data_path={tmp_path / 'data'}"
+
+
+def follow(recipe: str, *small: str) -> State:
+    """Trains by the recipe with what makes it small, and predicts; returns the best weights of fold 0."""
+    arguments = [str(CONFIGS / f"{recipe}.ini"), *SMALL, *small]
+    assert run_train(*arguments, "--quiet") == 0
+    assert run_inference(*arguments, "inference.run=run", "--quiet") == 0
+    return best("run")
+
+
+def best(run: str) -> State:
+    return dict(load_checkpoint(Path(f"runs/{run}/fold0/best.pt"))["model"])
+
+
+def after_each_epoch() -> list[State]:
+    paths = sorted(Path("runs/run/fold0/epochs").glob("*.pt"))
+    return [dict(load_checkpoint(path)["model"]) for path in paths]
+
+
+def donor(module: nn.Module) -> State:
+    """A stand-in for the hub's weights, as the file weights.pth."""
+    torch.save(module.state_dict(), "weights.pth")
+    return dict(module.state_dict())
+
+
+def changed(before: State, after: State) -> set[str]:
+    """The names of what differs; of another shape, or new, is different too."""
+    return {key for key, tensor in after.items() if key not in before or not torch.equal(tensor, before[key])}
+
+
+def inside(state: State, *modules: str) -> set[str]:
+    return {key for key in state if key.startswith(tuple(f"{module}." for module in modules))}
+
+
+def settings_of(recipe: str) -> Any:
+    from modules.config.reader import read_config
+
+    return read_config([CONFIGS / f"{recipe}.ini"])[0]
+
+
+def test_every_recipe_has_its_test_and_says_how_it_is_run() -> None:
+    tested = {name for name in globals() if name.startswith("test_")}
+    for path in CONFIGS.glob("*.ini"):
+        assert any(name.startswith(f"test_{path.stem}_") for name in tested), path.stem
+        header = path.read_text(encoding="utf-8").partition("\n[")[0]
+        for script in ("train", "inference"):
+            assert f";   python {script}.py configs/{path.name}\n" in header
+
+
+# What of the ResNet-50 trains.
+RESNETS = {"head": ("fc",), "partly": ("layer4", "fc"), "whole": None}
+
+
+@pytest.fixture(scope="module")
+def resnet50() -> nn.Module:
+    torch.manual_seed(1)
+    return torchvision.models.resnet50()
+
+
+def check_resnet50(part: str, cifar: str, module: nn.Module) -> None:
+    began = donor(module)
+    ended = follow(f"cifar10_resnet50_{part}", cifar, "model.pretrained=weights.pth", "data.image_size=32", "hyper_params.epochs=1")
+    trains = RESNETS[part]
+    assert changed(began, ended) == (set(ended) if trains is None else inside(ended, *trains))
+    assert ended["fc.weight"].shape == (3, 2048)
+    hyper = vars(settings_of(f"cifar10_resnet50_{part}").hyper_params)
+    assert {name: hyper[name] for name in SGD} == SGD and (hyper["batch_size"], hyper["epochs"]) == (200, 100)
+    assert load_checkpoint(Path("runs/run/fold0/best.pt"))["classes"] == ["zebra", "ant", "moth"]
+
+
+def test_cifar10_resnet50_head_trains_the_new_head_alone(cifar: str, resnet50: nn.Module) -> None:
+    check_resnet50("head", cifar, resnet50)
+
+
+def test_cifar10_resnet50_partly_trains_the_last_stage_and_the_new_head(cifar: str, resnet50: nn.Module) -> None:
+    """BatchNorm's statistics of the other stages stay too."""
+    check_resnet50("partly", cifar, resnet50)
+
+
+def test_cifar10_resnet50_whole_trains_everything(cifar: str, resnet50: nn.Module) -> None:
+    check_resnet50("whole", cifar, resnet50)
+
+
+def with_a_small_classifier(make: Callable[..., nn.Module], name: str, **arguments: Any) -> nn.Module:
+    """A VGG as it is, but for the width of its classifier: 8 instead of 4,096, which is 120 million numbers less."""
+    with torch.device("meta"):
+        module: Any = make(name, **arguments)
+    module.features.to_empty(device="cpu")
+    for part in module.features:
+        if isinstance(part, nn.Conv2d):
+            nn.init.kaiming_normal_(part.weight, mode="fan_out", nonlinearity="relu")
+            nn.init.zeros_(part.bias)
+    module.classifier = nn.Sequential(
+        nn.Linear(25088, 8), nn.ReLU(), nn.Dropout(), nn.Linear(8, 8), nn.ReLU(), nn.Dropout(), nn.Linear(8, 1000)
+    )
+    return module  # type: ignore[no-any-return]
+
+
+@pytest.fixture
+def small_vggs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torchvision.models, "get_model", partial(with_a_small_classifier, torchvision.models.get_model))
+
+
+def check_vgg16(cifar: str) -> None:
+    began = donor(torchvision.models.get_model("vgg16"))
+    ended = follow("cifar10_vgg16", cifar, "model.pretrained=weights.pth", "data.image_size=32", "hyper_params.epochs=1")
+    assert changed(began, ended) == inside(ended, "classifier")
+    assert len(inside(ended, "classifier")) == 6 and ended["classifier.6.weight"].shape[0] == 3
+
+
+def test_cifar10_vgg16_trains_the_classifier_and_no_convolution(cifar: str, small_vggs: None) -> None:
+    check_vgg16(cifar)
+
+
+@pytest.mark.slow
+def test_cifar10_vgg16_as_large_as_it_is(cifar: str) -> None:
+    check_vgg16(cifar)
+
+
+def check_vgg19(cifar: str) -> None:
+    own = torchvision.models.get_model("vgg19")
+    began = donor(own)
+    small = (cifar, "model.pretrained=weights.pth", "data.image_size=32", "hyper_params.epochs=2")
+    ended = follow("cifar10_vgg19_append", *small, "settings.keep_epochs=true")
+    assert changed(began, ended) == {"appended.weight", "appended.bias"}
+    assert began.keys() < ended.keys() and ended["appended.weight"].shape == (3, 1000)
+    first, second = after_each_epoch()
+    assert changed(first, second) == {"appended.weight", "appended.bias"}, "it learns"
+    own.appended = nn.Linear(1000, 3)
+    own.load_state_dict(ended)
+
+
+def test_cifar10_vgg19_append_trains_the_added_layer_and_nothing_of_the_network(cifar: str, small_vggs: None) -> None:
+    check_vgg19(cifar)
+
+
+def test_cifar10_vgg19_append_trains_everything_by_the_override_that_it_names(cifar: str, small_vggs: None) -> None:
+    override = "model.freeze=none"
+    assert override in (CONFIGS / "cifar10_vgg19_append.ini").read_text()
+    began = donor(torchvision.models.get_model("vgg19"))
+    small = (cifar, "model.pretrained=weights.pth", "data.image_size=32", "hyper_params.epochs=1")
+    ended = follow("cifar10_vgg19_append", *small, override)
+    assert changed(began, ended) == set(ended)
+
+
+@pytest.mark.slow
+def test_cifar10_vgg19_append_as_large_as_it_is(cifar: str) -> None:
+    check_vgg19(cifar)
+
+
+def check_vit(cifar: str, name: str) -> None:
+    began = donor(timm.create_model(name))
+    small = (cifar, "model.pretrained=weights.pth", f"model.name={name}", "data.image_size=32", "hyper_params.epochs=6")
+    follow("cifar10_vit", *small, "settings.keep_epochs=true")
+    states = after_each_epoch()
+    assert len(states) == 6
+    head, last, more = inside(states[0], "head"), ("blocks.11", "norm"), ("blocks.10", "blocks.9")
+    stretched = {"pos_embed"}  # from 14 x 14 to 2 x 2
+    assert changed(began, states[0]) == head | stretched
+    expected = [head | inside(began, *names) for names in (last, last, (*last, *more), (*last, *more))] + [set(began)]
+    assert [changed(before, after) for before, after in pairwise(states)] == expected
+
+
+def test_cifar10_vit_unfreezes_from_above(cifar: str) -> None:
+    check_vit(cifar, "vit_tiny_patch16_224")
+
+
+@pytest.mark.slow
+def test_cifar10_vit_as_large_as_it_is(cifar: str) -> None:
+    check_vit(cifar, "vit_small_patch16_224")
+
+
+def test_fashion_mnist_resnet18_trains_everything_from_xaviers_first_values_on_one_channel(tmp_path: Path) -> None:
+    sets.make_mnist(tmp_path / "data", train=60, test=12)
+    small = (f"settings.data_path={tmp_path / 'data'}", "hyper_params.epochs=2", "settings.keep_epochs=true")
+    ended = follow("fashion_mnist_resnet18", *small)
+    assert ended["conv1.weight"].shape == (64, 1, 7, 7) and ended["fc.weight"].shape == (3, 512)
+    first, second = after_each_epoch()
+    assert changed(first, second) == set(ended)
+    assert json.loads(Path("runs/run/result.json").read_text())["coverage"] == 0.1
+    # Adam's first steps of .001 leave the spread as it was: of xavier, not of the library's own kaiming (uniform; fan out).
+    bound = (6 / (49 * 65)) ** 0.5
+    assert float(first["conv1.weight"].abs().max()) <= bound + 0.01
+    assert float(first["conv1.weight"].std()) == pytest.approx(bound / 3**0.5, rel=0.1)
+
+
+def check_digits(recipe: str, name: str, *more: str, **arguments: Any) -> None:
+    ended = follow(recipe, "settings.debug=true", *more)
+    module = timm.create_model(name, num_classes=10, in_chans=1, **arguments)
+    module.load_state_dict(ended)
+    assert len(Path("submissions/run.csv").read_text().splitlines()) == 361
+
+
+def test_digits_resnet_is_a_small_resnet_of_five_folds() -> None:
+    check_digits("digits_resnet", "resnet10t")
+    folds = {line.rpartition(",")[2] for line in Path("runs/run/folds.csv").read_text().splitlines()[1:]}
+    assert folds == {"0", "1", "2", "3", "4"}
+
+
+def test_digits_vit_keeps_the_moving_average_of_one_model() -> None:
+    check_digits("digits_vit", "test_vit", img_size=128)
+    last = load_checkpoint(Path("runs/run/fold0/last.pt"))
+    assert changed(last["ema"], last["model"]) and not changed(last["ema"], best("run"))
+    assert [path.name for path in Path("runs/run").glob("fold[0-9]*")] == ["fold0"]
