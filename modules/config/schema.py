@@ -146,8 +146,10 @@ class Model:
     head: Literal["replace", "append"] = option(
         "replace", "a new last layer: in the place of the library's, or append: a linear layer after all of its outputs", learnt=True
     )
-    head_init: Literal["default", "xavier", "kaiming", "normal", "zeros"] = option(
-        "default", "first values of the new head; default: the library's own", learnt=True
+    head_init: Literal["auto", "default", "xavier", "kaiming", "normal", "zeros"] = option(
+        "auto",
+        "first values of the new head; default: the library's own; auto: normal upon pretrained weights, else the library's own",
+        learnt=True,
     )
     stem_init: Literal["adapt", "default", "xavier", "kaiming"] = option(
         "adapt", "a first layer whose channels change: adapt it from the pretrained one, or start it anew", learnt=True

@@ -19,6 +19,7 @@ from modules.models.heads import (
     APPENDED,
     adapt_stem,
     append_head,
+    check_zeros,
     find_head,
     find_stem,
     init_head,
@@ -89,10 +90,13 @@ def build_network(model: Model, classes: int, channels: int, size: Size, pretrai
     if model.grad_checkpointing:
         set_grad_checkpointing(network.module, model.library, model.name)
     if not _keeps_head(pretrained):
-        init_head(network.module, network.head, model.head_init)
+        init_head(network.module, network.head, model.head_init, pretrained is not False)
     _check_forward(network.module, model.name, classes, channels, size)
+    image = torch.rand(1, channels, *size, generator=torch.Generator().manual_seed(0))
+    if model.head_init == "zeros" and not _keeps_head(pretrained):
+        check_zeros(network.module, network.head, image)
     if model.dropout > 0:
-        check_dropout(network.module, model.name, model.dropout, torch.rand(1, channels, *size, generator=torch.Generator().manual_seed(0)))
+        check_dropout(network.module, model.name, model.dropout, image)
     if model.drop_path > 0:
         check_drop_path(network.module, model.name)
     return network

@@ -62,19 +62,39 @@ def append_head(module: nn.Module, inputs: int, outputs: int) -> None:
     module.__class__ = type(own.__name__, (Appended, own), {"__module__": own.__module__})
 
 
-def init_head(module: nn.Module, names: tuple[str, ...], how: str) -> None:
+def init_head(module: nn.Module, names: tuple[str, ...], how: str, pretrained: bool) -> None:
     """First values of the head: weights by `how`, biases zero; `default` leaves what the library gave.
 
-    xavier: Glorot and Bengio 2010, uniform. kaiming: He et al. 2015, normal, fan out. normal: standard deviation .01.
+    xavier: Glorot and Bengio 2010, uniform. kaiming: He et al. 2015, normal, fan out. normal: standard deviation .01. auto:
+    normal above pretrained layers, since a library's own values may be so large that the first steps only undo them.
     """
-    if how == "default":
+    if how == "default" or (how == "auto" and not pretrained):
         return
+    how = "normal" if how == "auto" else how
     for name in names:
         for parameter_name, parameter in module.get_submodule(name).named_parameters():
             if parameter.ndim > 1:
                 INITIALISATIONS[how](parameter)
             elif parameter_name.endswith("bias"):
                 nn.init.zeros_(parameter)
+
+
+def check_zeros(module: nn.Module, names: tuple[str, ...], image: torch.Tensor) -> None:
+    """Raises OptionError where a head of zeros would never learn: behind a ReLU, zeros have no gradient.
+
+    image: (1, channels, height, width).
+    """
+    layers = [module.get_submodule(name) for name in names]
+    parameters = [parameter for layer in layers for parameter in layer.parameters()]
+    modes = {part: part.training for part in module.modules()}
+    try:
+        with torch.enable_grad():
+            gradients = torch.autograd.grad(module.eval()(image).sum(), parameters, allow_unused=True)
+    finally:
+        for part, mode in modes.items():
+            part.training = mode
+    if not any(gradient is not None and bool(gradient.any()) for gradient in gradients):
+        raise OptionError("model", "head_init", "zeros would never learn here: what comes after gives them no gradient; use normal")
 
 
 def find_stem(module: nn.Module) -> str:

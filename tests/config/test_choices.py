@@ -45,7 +45,7 @@ DICTS: list[tuple[str, str, Iterable[str], set[str]]] = [
     ("hyper_params", "metric", METRICS, {"auto"}),
     ("inference", "tta", VIEWS, set()),
     ("inference", "ensemble", FORMS, set()),
-    ("model", "head_init", INITIALISATIONS, {"default"}),
+    ("model", "head_init", INITIALISATIONS, {"auto", "default"}),
     ("model", "pooling", POOLINGS, {"auto"}),
     ("settings", "precision", PRECISIONS, {"auto"}),
 ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -87,6 +88,28 @@ def test_one_channel_changes_the_first_layer_and_nothing_else(library: str, name
     assert grey[changed[0]] == (out, 1, height, width)
 
 
+def test_a_head_of_zeros_is_zero_and_refused_where_it_would_never_learn() -> None:
+    zeros = build_network(Model(name="test_vit", head_init="zeros"), 100, 3, Size(32, 32), False)
+    assert float(weight_of(zeros, "head").abs().max()) == 0 and zeros.module.training
+    with pytest.raises(OptionError, match=r"^\[model\] head_init: zeros would never learn here: .*; use normal$"):
+        build_network(Model(library="torchvision", name="squeezenet1_0", head_init="zeros"), 10, 3, Size(32, 32), False)
+
+
+def test_auto_begins_small_above_pretrained_weights_and_with_the_librarys_own_values_elsewhere(tmp_path: Path) -> None:
+    """timm gives an EfficientNet's head values of up to 1 / sqrt(classes), whatever its inputs."""
+
+    def head(how: str, pretrained: bool | str) -> torch.Tensor:
+        torch.manual_seed(0)
+        model = Model(name="test_efficientnet", head_init=how)  # type: ignore[arg-type]
+        return weight_of(build_network(model, 10, 3, Size(32, 32), pretrained), "classifier")
+
+    torch.save(timm.create_model("test_efficientnet").state_dict(), tmp_path / "weights.pth")
+    file = str(tmp_path / "weights.pth")
+    assert torch.equal(head("auto", False), head("default", False))
+    assert torch.equal(head("auto", file), head("normal", file))
+    assert float(head("default", file).std()) > 10 * float(head("auto", file).std()) > 0
+
+
 @pytest.mark.parametrize(("library", "name", "stem"), STEMS, ids=[case[1] for case in STEMS])
 def test_a_grey_image_gives_what_its_copy_in_three_channels_gave(library: str, name: str, stem: str, tmp_path: Any) -> None:
     torch.manual_seed(3)
@@ -132,7 +155,7 @@ def test_every_head_initialisation_has_the_spread_that_its_paper_gives(library: 
         assert how == "default" or bool((bias == 0).all())
         return weight_of(network, layer)
 
-    xavier, kaiming, normal, zeros = (build(how) for how in ("xavier", "kaiming", "normal", "zeros"))
+    xavier, kaiming, normal = (build(how) for how in ("xavier", "kaiming", "normal"))
     fan_out, fan_in = xavier.shape[0], xavier.shape[1]
     bound = (6 / (fan_in + fan_out)) ** 0.5
     assert 0.99 * bound < float(xavier.abs().max()) <= bound
@@ -140,7 +163,6 @@ def test_every_head_initialisation_has_the_spread_that_its_paper_gives(library: 
     assert float(kaiming.std()) == pytest.approx((2 / fan_out) ** 0.5, rel=0.03)
     assert float(normal.std()) == pytest.approx(0.01, rel=0.03)
     assert float(kaiming.abs().max()) > 3 * (2 / fan_out) ** 0.5  # normal, not uniform
-    assert float(zeros.abs().max()) == 0
     for how in ("default", "xavier", "kaiming", "normal"):
         same, other = build(how), build(how, seed=1)
         assert torch.equal(build(how), same), how

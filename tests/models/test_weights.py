@@ -96,7 +96,7 @@ def test_the_new_head_keeps_its_first_values_whatever_the_old_heads_size(classes
     torch.manual_seed(5)
     expected = timm.create_model("test_resnet", num_classes=4).get_submodule("fc").weight
     torch.manual_seed(5)
-    network = build_network(Model(name="test_resnet"), 4, 3, SIZE, str(tmp_path / "weights.pth")).module
+    network = build_network(Model(name="test_resnet", head_init="default"), 4, 3, SIZE, str(tmp_path / "weights.pth")).module
     assert torch.equal(network.get_submodule("fc").weight, expected)
     assert not torch.equal(network.get_submodule("fc").weight[:4], donor_state(classes=classes)["fc.weight"][:4])
 

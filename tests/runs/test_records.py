@@ -102,7 +102,8 @@ def test_history_is_a_row_an_epoch_and_read_back_to_the_bit(tmp_path: Path) -> N
     write_history(tmp_path / "history.csv", records)
     with open(tmp_path / "history.csv", newline="") as file:
         header, *rows = list(csv.reader(file))
-    assert header == ["fold", "epoch", "train_loss", "valid_loss", "score", "best", "learning_rate", "images_per_second", "seconds"]
+    columns = ["fold", "epoch", "train_loss", "valid_loss", "score", "best", "learning_rate", "images_per_second", "seconds", "trained"]
+    assert header == columns
     assert [[float(cell) for cell in row] for row in rows] == [list(record.__dict__.values()) for record in records]
     assert b"\r" not in (tmp_path / "history.csv").read_bytes()
 
