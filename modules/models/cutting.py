@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import fx, nn
 from torch.nn import functional
+from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.flop_counter import FlopCounterMode
 
 from modules.config.values import Size
@@ -19,6 +20,7 @@ from modules.models.build import Network
 from modules.models.freezing import Frozen
 
 TOLERANCE = 1e-4  # of logits, between the whole model and its two parts
+MIXED = 0.01  # of the largest feature: more than batches of another size may change by rounding, on any device
 
 
 class NotCut(Exception):
@@ -68,7 +70,7 @@ class Trunk(nn.Module):
         """Of all that the features of an image depend on, but for the image: the code, the layers and their tensors."""
         total = sha256(self.graph.graph.python_code("self").src.encode())
         for name, layer in self.graph.named_children():
-            total.update(f"{name}: {layer!r}\n".encode())
+            total.update(f"{name}: {layer!r} {[_settings(part) for part in layer.modules()]}\n".encode())
         for name, tensor in (*sorted(self.graph.named_parameters()), *sorted(self.graph.named_buffers())):
             plain = tensor.detach().cpu().contiguous()
             total.update(f"{name} {plain.dtype} {tuple(plain.shape)}\n".encode())
@@ -188,11 +190,16 @@ def _trains(node: fx.Node, module: nn.Module, frozen: Frozen) -> bool:
 
 
 def _is_random(node: fx.Node, module: nn.Module, frozen: Frozen) -> bool:
-    """Dropout, that of a frozen module excepted: whatever has a rate, and is not kept in eval."""
+    """Whether anything in it is another in training: dropout and BatchNorm, but for those that are kept in eval."""
+    name = str(node.target)
     if node.op == "call_module":
-        layer: Any = module.get_submodule(str(node.target))
-        return str(node.target) not in frozen.modules and bool(getattr(layer, "p", 0) or getattr(layer, "drop_prob", 0))
+        parts = module.get_submodule(name).named_modules(prefix=name)
+        return any(_differs_in_training(part) for inner, part in parts if inner not in frozen.modules)
     return node.op == "call_function" and node.target in (functional.dropout, torch.dropout)
+
+
+def _differs_in_training(layer: Any) -> bool:
+    return isinstance(layer, _BatchNorm) or bool(getattr(layer, "p", 0) or getattr(layer, "drop_prob", 0))
 
 
 def _trunk_graph(traced: _Traced) -> fx.Graph:
@@ -232,6 +239,8 @@ def _shapes(trunk: Trunk, images: torch.Tensor) -> tuple[tuple[int, ...], ...]:
     for more, single in zip(several, one, strict=True):
         if not (isinstance(more, torch.Tensor) and more.is_floating_point() and more.shape == (len(images), *single.shape[1:])):
             raise NotCut("there is more than a row of numbers an image at that place")
+        if float((more[:1] - single).abs().max()) > MIXED * float(single.abs().max()):
+            raise NotCut("an image's features depend on the other images of its batch")
     return tuple(tuple(each.shape[1:]) for each in one)
 
 
@@ -242,6 +251,13 @@ def _share(module: nn.Module, trunk: nn.Module, image: torch.Tensor) -> float:
             part(image)
         counts.append(counter.get_total_flops())
     return float(counts[0] / max(1, counts[1]))
+
+
+def _settings(layer: nn.Module) -> dict[str, Any]:
+    """What it computes with besides its tensors; not all of it is printed, such as how many heads attention has."""
+    kinds = (bool, int, float, str)
+    found = {key: value if isinstance(value, tuple) else (value,) for key, value in vars(layer).items() if key != "training"}
+    return {key: value for key, value in sorted(found.items()) if all(isinstance(each, kinds) for each in value)}
 
 
 def _describe(node: fx.Node) -> tuple[str, str]:

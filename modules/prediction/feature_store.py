@@ -43,9 +43,9 @@ class FeatureStore:
         path = self.path / "index.npy"
         try:
             index = np.load(path, allow_pickle=False) if path.is_file() else _no_rows()
-        except (ValueError, OSError, EOFError) as error:
-            raise self._damaged(f"index.npy cannot be read ({error})") from None
-        if index.dtype != _no_rows().dtype:
+        except Exception as error:  # numpy reads a header as Python, and takes other files for archives: it may raise anything
+            raise self._damaged(f"index.npy cannot be read ({' '.join(str(error).split())})") from None
+        if index.dtype != _no_rows().dtype or index.ndim != 1:
             raise self._damaged("index.npy is of another layout")
         size = self._size_of(len(index))
         if len(index) and (not self._file.is_file() or self._file.stat().st_size < size):
