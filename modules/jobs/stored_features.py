@@ -26,29 +26,33 @@ BYTES = {"float16": 2, "float32": 4}
 class _Phase:
     """A phase that freezes something.
 
-    looks: stored of each image; views: those of them that are augmented. passes: over the images, that it would take without.
+    looks: stored of each image; views: those of them that are augmented. trunks: that make features of it, each of so many
+    looks. passes: over the images, that it would take without. size: in bytes, of all that is stored.
     """
 
     phase: TrainingPhase
     cut: Cut
     looks: int
     views: int
+    trunks: int
     passes: int
     size: int
 
     def describe(self, images: int, folder: str) -> str:
         first, last = self.phase.first_epoch, self.phase.last_epoch
         epochs = f"epoch {first} learns" if first == last else f"epochs {first} to {last} learn"
-        once = "one pass" if self.looks == 1 else f"{self.looks} passes"
+        count = self.looks * self.trunks
+        once = "one pass" if count == 1 else f"{count} passes"
         what = f"{epochs} from stored features, {self.cut.numbers:,} numbers an image, which save {self.cut.share:.0%} of the model's work"
         views = f"; {self.views} augmented views of each, the same for all folds and epochs" if self.views else ""
         return f"features: {what}: {once} over {images:,} images in place of {self.passes}, and {_bytes(self.size)} in {folder}{views}"
 
 
 def choose_features(
-    config: Config, network: Network, preprocessing: Preprocessing, folds: Sequence[Fold], images: int
+    config: Config, network: Network, preprocessing: Preprocessing, folds: Sequence[Fold], images: int, same_weights: bool
 ) -> tuple[tuple[TrainingPhase, ...], list[str]]:
     """The plan's phases, and what to tell the person. `network`: as its weights begin, on any device.
+    same_weights: whether all folds begin with the same, but for the head.
 
     Raises OptionError where feature_cache = on cannot be done, with the reason for which auto would leave it.
     """
@@ -62,7 +66,7 @@ def choose_features(
         if not find_frozen(network, phase.freeze, phase.unfrozen).parameters:
             continue
         try:
-            known = _look_at(config, network, preprocessing, phase, folds, images)
+            known = _look_at(config, network, preprocessing, phase, folds, images, 1 if same_weights else len(folds))
             _refuse(config, known, left)
         except NotCut as reason:
             if model.feature_cache == "on":
@@ -93,14 +97,14 @@ def _cut(network: Network, phase: TrainingPhase, preprocessing: Preprocessing) -
 
 
 def _look_at(
-    config: Config, network: Network, preprocessing: Preprocessing, phase: TrainingPhase, folds: Sequence[Fold], images: int
+    config: Config, network: Network, preprocessing: Preprocessing, phase: TrainingPhase, folds: Sequence[Fold], images: int, trunks: int
 ) -> _Phase:
     cut = _cut(network, phase, preprocessing)
     seen = augmented_looks(config.augmentation, preprocessing, config.model.feature_views)
     names = {(look.name, look.number) for look in (*seen, *plain_looks(preprocessing, "none"))}
-    size = images * len(names) * cut.numbers * BYTES[config.model.feature_precision]
+    size = images * len(names) * trunks * cut.numbers * BYTES[config.model.feature_precision]
     views = len(seen) if seen[0].name else 0
-    return _Phase(phase, cut, len(names), views, phase.hyper.epochs * len(folds), size)
+    return _Phase(phase, cut, len(names), views, trunks, phase.hyper.epochs * len(folds), size)
 
 
 def _refuse(config: Config, known: _Phase, left: float) -> None:

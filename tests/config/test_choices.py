@@ -18,6 +18,7 @@ from modules.data.pixels import resize_image
 from modules.data.sources import TEST, TRAIN, contest_folder
 from modules.data.splits import SPLITTERS
 from modules.data.transforms import PRESETS
+from modules.jobs.stored_features import BYTES
 from modules.models.heads import INITIALISATIONS
 from modules.models.objectives import make_objective
 from modules.models.pooling import POOLINGS
@@ -47,6 +48,7 @@ DICTS: list[tuple[str, str, Iterable[str], set[str]]] = [
     ("inference", "ensemble", FORMS, set()),
     ("model", "head_init", INITIALISATIONS, {"auto", "default"}),
     ("model", "pooling", POOLINGS, {"auto"}),
+    ("model", "feature_precision", BYTES, set()),
     ("settings", "precision", PRECISIONS, {"auto"}),
 ]
 # Choices that select code without such a dict; each has a test below or in the folder named.
@@ -57,6 +59,7 @@ OTHERS = {
     ("hyper_params", "sampler"),
     ("hyper_params", "scheduler"),
     ("inference", "weights"),
+    ("model", "feature_cache"),
     ("data", "resize"),
     ("data", "task"),
     ("data", "channels"),
@@ -145,3 +148,7 @@ def test_every_source_has_a_training_and_a_test_part() -> None:
 def test_every_source_but_the_practice_contest_leaves_the_data_path_as_it_is() -> None:
     for name in choices("data", "source") - {"digits"}:
         assert str(contest_folder(Data(source=name), "some/folder")) == "some/folder"
+
+
+def test_every_feature_precision_is_numpys_of_that_many_bytes() -> None:
+    assert {name: np.dtype(name).itemsize for name in choices("model", "feature_precision")} == BYTES
