@@ -123,9 +123,7 @@ def _refuse(config: Config, known: _Phase, left: float) -> None:
             " stores 4 augmented views of each"
         )
     if known.looks > known.passes:
-        raise NotCut(
-            f"{known.looks} passes over the images, in place of {known.passes}, save nothing; feature_cache = on does it all the same"
-        )
+        raise NotCut(f"{known.looks} passes over the images in place of {known.passes} save nothing; feature_cache = on makes them")
     if known.cut.share < WORTH_IT:
         raise NotCut(f"what is frozen does only {known.cut.share:.0%} of the model's work; feature_cache = on stores them all the same")
 
