@@ -66,7 +66,7 @@ def prepare(config: Config, run: RunDirectory | None = None) -> Plan:
     mean, std = mean_and_std(config, pretrained, run)
     preprocessing = make_preprocessing(config.data, config.augmentation.valid, mean, std)
     if run is None:
-        phases, lines = choose_features(config, network, preprocessing, folds, len(samples))
+        phases, lines = choose_features(config, network, pretrained, preprocessing, folds, len(samples))
         say(*lines)
     else:
         phases = as_chosen(config, network, preprocessing, run.read_environment().get("features", ()))
