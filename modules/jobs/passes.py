@@ -58,8 +58,9 @@ def _one_pass(
         groups.setdefault((part.digest, precision) if stored else ("", ""), []).append(place)
     found: dict[int, NDArray[np.float32]] = {}
     for (digest, _), places in groups.items():
-        predict_group = work.from_features if digest else work.from_images
-        found.update(zip(places, predict_group([members[place] for place in places], [restored[place] for place in places]), strict=True))
+        group, parts = [members[place] for place in places], [restored[place] for place in places]
+        with told(f"not enough memory for batches of {work.batch_size(group)}; set inference.batch_size lower"):
+            found.update(zip(places, (work.from_features if digest else work.from_images)(group, parts), strict=True))
     return np.stack([found[place] for place in range(len(members))])
 
 
@@ -97,7 +98,9 @@ class _Work:
         run, _ = members[0]
         assert parts[0].trunk is not None
         folder, own = Path(self.config.settings.cache_path) / "features", run.config
-        cache = FeatureCache(folder, self.samples, run.preprocessing, self.process, own.settings.seed, own.model.feature_precision)
+        cache = FeatureCache(
+            folder, self.samples, run.preprocessing, self.process, own.settings.seed, own.model.feature_precision, self.batch_size(members)
+        )
         features = cache.open(parts[0].trunk, parts[0].numbers)
         looks = plain_looks(run.preprocessing, self.config.inference.tta)
         features.provide(self.rows, looks, self._follow)
@@ -114,24 +117,22 @@ class _Work:
         trunks: Sequence[nn.Module | None],
     ) -> NDArray[np.float32]:
         run, _ = members[0]
-        with told(f"not enough memory for batches of {self._batch_size(members)}; set inference.batch_size lower"):
-            outcome = predict(
-                [model for model in models if model is not None],
-                self._shown(batches),
-                self.rows,
-                len(run.classes),
-                prepare,
-                make_objective(run.config.hyper_params.loss, 0.0),
-                views,
-                self.process,
-                trunks,
-            )
-        return outcome.probabilities
+        return predict(
+            [model for model in models if model is not None],
+            self._shown(batches),
+            self.rows,
+            len(run.classes),
+            prepare,
+            make_objective(run.config.hyper_params.loss, 0.0),
+            views,
+            self.process,
+            trunks,
+        ).probabilities
 
     def _sampler(self, members: Sequence[Member]) -> BatchSampler:
-        return BatchSampler(self.rows, self._batch_size(members))
+        return BatchSampler(self.rows, self.batch_size(members))
 
-    def _batch_size(self, members: Sequence[Member]) -> int:
+    def batch_size(self, members: Sequence[Member]) -> int:
         return self.config.inference.batch_size or min(run.config.hyper_params.batch_size for run, _ in members)
 
     def _shown(self, batches: Loader) -> Iterator[Batch]:

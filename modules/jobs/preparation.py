@@ -70,9 +70,8 @@ def prepare(config: Config, run: RunDirectory | None = None) -> Plan:
         say(*lines)
     else:
         phases = as_chosen(config, network, preprocessing, run.read_environment().get("features", ()))
-    cache = FeatureCache(
-        Path(config.settings.cache_path) / "features", samples, preprocessing, process, config.settings.seed, config.model.feature_precision
-    )
+    folder, seed = Path(config.settings.cache_path) / "features", config.settings.seed
+    cache = FeatureCache(folder, samples, preprocessing, process, seed, config.model.feature_precision, config.hyper_params.batch_size)
     return Plan(config, process, samples, all_folds, folds, preprocessing, pretrained, run_id, phases, cache)
 
 

@@ -33,9 +33,9 @@ from modules.prediction.feature_store import KEY_BYTES, FeatureStore, Floats
 from modules.prediction.tta import VIEWS, View
 
 LAYOUT = 1  # of what is stored, and of how pixels become images: another number, and nothing stored before is found
-BATCH = 64  # images that go through the trunk at a time: fixed, so that what is stored does not depend on a run's batches
+BATCH = 64  # images that go through the trunk at a time, at most
 PACKAGES = ("torch", "torchvision", "timm", "albumentations", "numpy", "Pillow", "opencv-python-headless")
-KEPT_AT_ONCE = 1024  # images, a multiple of BATCH; a kill costs so many at most
+KEPT_AT_ONCE = 1024  # images; a kill costs so many at most
 
 Follow = Callable[[Iterator[int], int], Iterator[int]]
 
@@ -73,7 +73,10 @@ def augmented_looks(augmentation: Augmentation, preprocessing: Preprocessing, vi
 
 @dataclass(frozen=True)
 class FeatureCache:
-    """Where the features of these samples are kept, whatever the trunk. dtype: of the numbers on the disk."""
+    """Where the features of these samples are kept, whatever the trunk.
+
+    dtype: of the numbers on the disk. batch_size: what the machine has memory for.
+    """
 
     folder: Path
     samples: Samples
@@ -81,6 +84,7 @@ class FeatureCache:
     process: Process
     seed: int
     dtype: str
+    batch_size: int = BATCH
 
     @cached_property
     def images(self) -> list[bytes]:
@@ -118,7 +122,7 @@ class Features:
             self.store.refresh()
             parts = [(look, missing) for look in looks if len(missing := self._missing(rows, look))]
             work = (step for look, missing in parts for step in self._compute(look, missing))
-            for _ in follow(work, sum(-(-len(missing) // BATCH) for _, missing in parts)) if parts else ():
+            for _ in follow(work, sum(-(-len(missing) // self._batch) for _, missing in parts)) if parts else ():
                 pass
 
     def to_train(self, sampler: BatchSampler, looks: Sequence[Look], draw_seed: tuple[int, ...]) -> Loader:
@@ -133,6 +137,10 @@ class Features:
     def to_device(self, features: torch.Tensor) -> torch.Tensor:
         """In the place of a Normalizer."""
         return features.to(self.cache.process.device, non_blocking=True).float()
+
+    @property
+    def _batch(self) -> int:
+        return min(BATCH, self.cache.batch_size)
 
     def _keys(self, rows: Rows, look: Look) -> list[bytes]:
         return [look.key(self.cache.images[row], self.cache.seed) for row in rows.tolist()]
@@ -154,7 +162,7 @@ class Features:
     def _images(self, look: Look, rows: Rows) -> Iterator[Batch]:
         """A draw depends on the image's content, not on its place in the table."""
         draws = [Draw(look.number, int.from_bytes(self.cache.images[row][:6], "big"), row) for row in rows.tolist()]
-        batches = [draws[start : start + BATCH] for start in range(0, len(draws), BATCH)]
+        batches = [draws[start : start + self._batch] for start in range(0, len(draws), self._batch)]
         seed = (self.cache.seed, "features")
         dataset = ImageBatches(self.cache.samples, self.cache.preprocessing, look.pipeline, seed)
         process = self.cache.process

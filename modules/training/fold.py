@@ -85,7 +85,6 @@ def _train(
 
     A new phase goes on from the weights of the last epoch, be they the best or not; all else in it begins anew.
     """
-    metric = find_metric(plan.config.hyper_params.metric)
     if state is None and isinstance(plan.pretrained, WarmStart):  # the run may have other folds to train than it began with
         plan.pretrained.check_folds(plan.samples, [each for each in plan.all_folds if each.number == fold.number])
     network = make_network(plan, fold.number, pretrained=plan.pretrained if state is None else False)
@@ -104,17 +103,11 @@ def _train(
             assert state is not None
             learner, feed = begin(phase)
             step = _restore(learner, state)
-        hyper, begun = phase.hyper, time.perf_counter()
+        begun = time.perf_counter()
         sink.start_epoch(fold.number, epoch, plan.epochs, steps_per_epoch(plan, feed.train))
-        trained = train_epoch_of(plan, fold, learner, feed.train, epoch, step, sink, plateau(hyper, progress.drops))
+        trained = train_epoch_of(plan, fold, learner, feed.train, epoch, step, sink, plateau(phase.hyper, progress.drops))
         train_seconds = time.perf_counter() - begun
-        outcome = validate(plan, fold, learner, feed)
-        check_probabilities(_as_predictions(plan, fold, outcome), f"fold {fold.number}, epoch {epoch}, validation")
-        score = _score(plan, fold, outcome.probabilities[0])
-        if len(fold.valid_rows):
-            progress = progress.advance(score, epoch, hyper.min_delta, metric.greater_is_better, hyper.plateau_patience)
-        else:
-            progress = progress.advance_unscored(epoch)
+        outcome, score, progress = _validate(plan, fold, learner, feed, epoch, progress)
         step += trained.steps
         record = EpochRecord(
             fold=fold.number,
@@ -132,6 +125,18 @@ def _train(
         _commit(plan, directory, learner, step, progress, records)
         sink.end_epoch(record, plan.epochs)
     return progress, records
+
+
+def _validate(plan: Plan, fold: Fold, learner: Learner, feed: Feed, epoch: int, progress: Progress) -> tuple[Outcome, float, Progress]:
+    """What the epoch came to, its score, and the progress after it. Raises DataError where a probability is no number."""
+    hyper = plan.phase_of(epoch).hyper
+    outcome = validate(plan, fold, learner, feed)
+    check_probabilities(_as_predictions(plan, fold, outcome), f"fold {fold.number}, epoch {epoch}, validation")
+    score = _score(plan, fold, outcome.probabilities[0])
+    if not len(fold.valid_rows):
+        return outcome, score, progress.advance_unscored(epoch)
+    better = find_metric(hyper.metric).greater_is_better
+    return outcome, score, progress.advance(score, epoch, hyper.min_delta, better, hyper.plateau_patience)
 
 
 def _beginner(plan: Plan, fold: Fold, network: Network, sink: Sink) -> Callable[[TrainingPhase], tuple[Learner, Feed]]:

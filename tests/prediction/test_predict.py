@@ -188,3 +188,39 @@ def test_mean_and_std_reach_the_model() -> None:
     found = predict([Oracle(1.0)], batches(rows, 6), rows, CLASSES, normalizer, make_objective("auto", 0.0), VIEWS["none"], PROCESS)
     shift, scale = np.array(mean)[[0, 1, 2, 0]], np.array(std)[[0, 1, 2, 0]]
     np.testing.assert_allclose(found.probabilities[0], softmax((logits_by_hand(rows, 1.0) - shift) / scale), atol=1e-5)
+
+
+class Counted(nn.Module):
+    """Twice the images, and how many it was given."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.images = 0
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        assert not self.training and torch.is_inference_mode_enabled()
+        self.images += len(images)
+        return 2 * images
+
+
+def test_a_trunk_that_several_members_have_is_called_once_for_all_of_them() -> None:
+    rows = np.arange(ROWS)
+    shared, own, members = Counted(), Counted(), [Oracle(3.0), Oracle(-1.0), Oracle(3.0), Oracle(0.5)]
+    objective = make_objective("auto", 0.0)
+    trunks = [shared, None, own, shared]
+    outcome = predict(members, batches(rows, 7), rows, CLASSES, NORMALIZER, objective, VIEWS["hflip"], PROCESS, trunks)
+    alone = [
+        run(batches(rows, 7), rows, [nn.Sequential(Counted(), member) if trunk else member], "hflip").probabilities[0]
+        for member, trunk in zip(members, trunks, strict=True)
+    ]
+    assert (shared.images, own.images) == (2 * ROWS, 2 * ROWS)
+    np.testing.assert_allclose(outcome.probabilities, np.stack(alone), atol=1e-6)
+    assert np.abs(outcome.probabilities[0] - outcome.probabilities[1]).max() > 0.1
+    first = run(batches(rows, 7), rows, [nn.Sequential(Counted(), members[0])])
+    assert outcome.loss == pytest.approx(first.loss, abs=1e-6)
+
+
+def test_a_member_without_its_trunk_is_a_fault() -> None:
+    rows = np.arange(ROWS)
+    with pytest.raises(ValueError, match="shorter"):
+        predict([Oracle(), Oracle()], batches(rows, 7), rows, CLASSES, NORMALIZER, make_objective("auto"), VIEWS["none"], PROCESS, [None])
