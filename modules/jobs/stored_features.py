@@ -18,7 +18,7 @@ from modules.data.splits import Fold
 from modules.models.build import Network
 from modules.models.cutting import Cut, NotCut, cut_network
 from modules.models.freezing import Frozen, find_frozen
-from modules.prediction.features import augmented_looks, plain_looks
+from modules.prediction.features import FOLDER, augmented_looks, plain_looks
 from modules.runs.checkpoint import load_best
 from modules.training.phases import TrainingPhase, make_phases
 from modules.training.warm_start import WarmStart
@@ -92,7 +92,9 @@ def choose_features(
 
 def as_chosen(config: Config, network: Network, preprocessing: Preprocessing, chosen: Sequence[bool]) -> tuple[TrainingPhase, ...]:
     """The phases of a run that chose already which of them learn from stored features. Raises OptionError."""
-    phases = make_phases(config.model, config.hyper_params)
+    phases, folder = make_phases(config.model, config.hyper_params), config.settings.cache_path
+    if any(chosen) and not _writable(_existing(folder)):
+        raise OptionError("settings", "cache_path", f"the run learns from stored features, and {folder} cannot be written to")
     try:
         return tuple(
             replace(phase, cut=_cut(network, phase, preprocessing)) if place < len(chosen) and chosen[place] else phase
@@ -164,14 +166,23 @@ def _refuse(config: Config, known: _Phase, left: float) -> None:
 
 def why_not(size: int, limit: float, folder: str) -> str | None:
     """Why so many bytes are not to be added to the cache in `folder`, as a phrase, or None. limit: in bytes."""
-    path = Path(folder).absolute()
-    existing = next(each for each in (path, *path.parents) if each.exists())
+    existing = _existing(folder)
     free = shutil.disk_usage(existing).free
     if size > limit:
         return f"{_bytes(size)} are more than the {_bytes(int(limit))} that settings.cache_limit leaves"
-    if size > free:
-        return f"{_bytes(size)} are more than the {_bytes(free)} that are free in {folder}"
-    return None if existing.is_dir() and os.access(existing, os.W_OK) else f"settings.cache_path, {folder}, cannot be written to"
+    if not _writable(existing):
+        return f"settings.cache_path, {folder}, cannot be written to"
+    return f"{_bytes(size)} are more than the {_bytes(free)} that are free in {folder}" if size > free else None
+
+
+def _existing(folder: str) -> Path:
+    """Where the cache in `folder` is, or as much of the way there as there is already."""
+    path = Path(folder, FOLDER).absolute()
+    return next(each for each in (path, *path.parents) if each.exists())
+
+
+def _writable(existing: Path) -> bool:
+    return existing.is_dir() and os.access(existing, os.W_OK)
 
 
 def _bytes(count: int) -> str:
