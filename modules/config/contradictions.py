@@ -104,7 +104,7 @@ def _of_phases(config: Config) -> Iterator[Contradiction]:
     if first <= hyper.probe_epochs:
         message = f"the head is alone in the first {hyper.probe_epochs} epochs, as probe_epochs says; begin later than {first}"
         yield Contradiction((unfreeze, ("hyper_params", "probe_epochs")), message)
-    if last > hyper.probe_epochs + hyper.epochs and not config.settings.debug:
+    if last > hyper.probe_epochs + hyper.epochs and not config.settings.debug and config.split.epochs_from is None:
         whole = (
             f"{hyper.probe_epochs + hyper.epochs} epochs" if hyper.probe_epochs == 0 else f"{hyper.probe_epochs} + {hyper.epochs} epochs"
         )

@@ -22,7 +22,7 @@ from modules.jobs.restoring import Member, Restored, restore_parts
 from modules.jobs.stored_features import BYTES, why_not
 from modules.jobs.trained import TrainedRun
 from modules.models.objectives import make_objective
-from modules.prediction.features import FeatureCache, plain_looks
+from modules.prediction.features import FOLDER, FeatureCache, plain_looks
 from modules.prediction.predict import predict
 from modules.prediction.tta import VIEWS, View
 
@@ -97,7 +97,7 @@ class _Work:
     def from_features(self, members: Sequence[Member], parts: Sequence[Restored]) -> NDArray[np.float32]:
         run, _ = members[0]
         assert parts[0].trunk is not None
-        folder, own = Path(self.config.settings.cache_path) / "features", run.config
+        folder, own = Path(self.config.settings.cache_path) / FOLDER, run.config
         cache = FeatureCache(
             folder, self.samples, run.preprocessing, self.process, own.settings.seed, own.model.feature_precision, self.batch_size(members)
         )

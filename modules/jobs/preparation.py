@@ -23,7 +23,7 @@ from modules.jobs.remarks import say
 from modules.jobs.resuming import as_they_were, computed_as_before
 from modules.jobs.stored_features import as_chosen, choose_features
 from modules.jobs.suspicions import suspect_folds, suspect_images
-from modules.prediction.features import FeatureCache
+from modules.prediction.features import FOLDER, FeatureCache
 from modules.runs.directory import RunDirectory
 from modules.training.optimizer import check_optimizer
 from modules.training.plan import Plan
@@ -66,13 +66,11 @@ def prepare(config: Config, run: RunDirectory | None = None) -> Plan:
     mean, std = mean_and_std(config, pretrained, run)
     preprocessing = make_preprocessing(config.data, config.augmentation.valid, mean, std)
     if run is None:
-        phases, lines = choose_features(
-            config, network, preprocessing, folds, len(samples), pretrained is True or isinstance(pretrained, str)
-        )
+        phases, lines = choose_features(config, network, pretrained, preprocessing, folds, len(samples))
         say(*lines)
     else:
         phases = as_chosen(config, network, preprocessing, run.read_environment().get("features", ()))
-    folder, seed = Path(config.settings.cache_path) / "features", config.settings.seed
+    folder, seed = Path(config.settings.cache_path) / FOLDER, config.settings.seed
     cache = FeatureCache(folder, samples, preprocessing, process, seed, config.model.feature_precision, config.hyper_params.batch_size)
     return Plan(config, process, samples, all_folds, folds, preprocessing, pretrained, run_id, phases, cache)
 

@@ -6,7 +6,10 @@ import os
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from hashlib import sha256
 from pathlib import Path
+
+import torch
 
 from modules.config.errors import OptionError
 from modules.config.schema import Config
@@ -14,45 +17,53 @@ from modules.data.preprocessing import Preprocessing
 from modules.data.splits import Fold
 from modules.models.build import Network
 from modules.models.cutting import Cut, NotCut, cut_network
-from modules.models.freezing import find_frozen
-from modules.prediction.features import augmented_looks, plain_looks
+from modules.models.freezing import Frozen, find_frozen
+from modules.prediction.features import FOLDER, augmented_looks, plain_looks
+from modules.runs.checkpoint import load_best
 from modules.training.phases import TrainingPhase, make_phases
+from modules.training.warm_start import WarmStart
 
 WORTH_IT = 0.25  # share of a forward pass that auto wants to save; below that reading and writing may cost as much
 BYTES = {"float16": 2, "float32": 4}
+
+Pretrained = bool | str | WarmStart
 
 
 @dataclass(frozen=True)
 class _Phase:
     """A phase that freezes something.
 
-    looks: stored of each image; views: those of them that are augmented. trunks: that make features of it, each of so many
-    looks. passes: over the images, that it would take without. size: in bytes, of all that is stored.
+    trunks: different frozen parts that the folds have. looks: stored of each image by each of these; views: those of them
+    that are augmented. passes: over the images, that it would take without.
     """
 
     phase: TrainingPhase
     cut: Cut
+    trunks: int
     looks: int
     views: int
-    trunks: int
     passes: int
     size: int
 
     def describe(self, images: int, folder: str) -> str:
         first, last = self.phase.first_epoch, self.phase.last_epoch
         epochs = f"epoch {first} learns" if first == last else f"epochs {first} to {last} learn"
-        count = self.looks * self.trunks
-        once = "one pass" if count == 1 else f"{count} passes"
+        once = "one pass" if self.needed == 1 else f"{self.needed} passes"
+        own = "; what is frozen is another network in each fold" if self.trunks > 1 else ""
         what = f"{epochs} from stored features, {self.cut.numbers:,} numbers an image, which save {self.cut.share:.0%} of the model's work"
         views = f"; {self.views} augmented views of each, the same for all folds and epochs" if self.views else ""
-        return f"features: {what}: {once} over {images:,} images in place of {self.passes}, and {_bytes(self.size)} in {folder}{views}"
+        return f"features: {what}: {once} over {images:,} images in place of {self.passes}, and {_bytes(self.size)} in {folder}{views}{own}"
+
+    @property
+    def needed(self) -> int:
+        """Passes over the images."""
+        return self.trunks * self.looks
 
 
 def choose_features(
-    config: Config, network: Network, preprocessing: Preprocessing, folds: Sequence[Fold], images: int, same_weights: bool
+    config: Config, network: Network, pretrained: Pretrained, preprocessing: Preprocessing, folds: Sequence[Fold], images: int
 ) -> tuple[tuple[TrainingPhase, ...], list[str]]:
     """The plan's phases, and what to tell the person. `network`: as its weights begin, on any device.
-    same_weights: whether all folds begin with the same, but for the head.
 
     Raises OptionError where feature_cache = on cannot be done, with the reason for which auto would leave it.
     """
@@ -66,7 +77,7 @@ def choose_features(
         if not find_frozen(network, phase.freeze, phase.unfrozen).parameters:
             continue
         try:
-            known = _look_at(config, network, preprocessing, phase, folds, images, 1 if same_weights else len(folds))
+            known = _look_at(config, network, pretrained, preprocessing, phase, folds, images)
             _refuse(config, known, left)
         except NotCut as reason:
             if model.feature_cache == "on":
@@ -81,7 +92,9 @@ def choose_features(
 
 def as_chosen(config: Config, network: Network, preprocessing: Preprocessing, chosen: Sequence[bool]) -> tuple[TrainingPhase, ...]:
     """The phases of a run that chose already which of them learn from stored features. Raises OptionError."""
-    phases = make_phases(config.model, config.hyper_params)
+    phases, folder = make_phases(config.model, config.hyper_params), config.settings.cache_path
+    if any(chosen) and not _writable(_existing(folder)):
+        raise OptionError("settings", "cache_path", f"the run learns from stored features, and {folder} cannot be written to")
     try:
         return tuple(
             replace(phase, cut=_cut(network, phase, preprocessing)) if place < len(chosen) and chosen[place] else phase
@@ -97,14 +110,35 @@ def _cut(network: Network, phase: TrainingPhase, preprocessing: Preprocessing) -
 
 
 def _look_at(
-    config: Config, network: Network, preprocessing: Preprocessing, phase: TrainingPhase, folds: Sequence[Fold], images: int, trunks: int
+    config: Config,
+    network: Network,
+    pretrained: Pretrained,
+    preprocessing: Preprocessing,
+    phase: TrainingPhase,
+    folds: Sequence[Fold],
+    images: int,
 ) -> _Phase:
     cut = _cut(network, phase, preprocessing)
     seen = augmented_looks(config.augmentation, preprocessing, config.model.feature_views)
     names = {(look.name, look.number) for look in (*seen, *plain_looks(preprocessing, "none"))}
-    size = images * len(names) * trunks * cut.numbers * BYTES[config.model.feature_precision]
+    trunks = _count_trunks(pretrained, find_frozen(network, phase.freeze, phase.unfrozen), folds)
+    size = images * trunks * len(names) * cut.numbers * BYTES[config.model.feature_precision]
     views = len(seen) if seen[0].name else 0
-    return _Phase(phase, cut, len(names), views, trunks, phase.hyper.epochs * len(folds), size)
+    return _Phase(phase, cut, trunks, len(names), views, phase.hyper.epochs * len(folds), size)
+
+
+def _count_trunks(pretrained: Pretrained, frozen: Frozen, folds: Sequence[Fold]) -> int:
+    """How many different networks the frozen part is over the folds: random weights, and those of an earlier run, are a fold's own."""
+    if not isinstance(pretrained, WarmStart):
+        return len(folds) if pretrained is False else 1
+    found = set()
+    for fold in folds:
+        weights = load_best(pretrained.run, pretrained.result, fold.number)["model"]
+        total = sha256()
+        for name in sorted(frozen.parameters & weights.keys()):
+            total.update(weights[name].contiguous().flatten().view(torch.uint8).numpy().tobytes())
+        found.add(total.digest())
+    return len(found)
 
 
 def _refuse(config: Config, known: _Phase, left: float) -> None:
@@ -122,22 +156,31 @@ def _refuse(config: Config, known: _Phase, left: float) -> None:
             "augmentation makes each epoch's images others; augmentation.preset = none stores them as they are, model.feature_views = 4"
             " stores 4 augmented views of each"
         )
-    if known.looks > known.passes:
-        raise NotCut(f"{known.looks} passes over the images in place of {known.passes} save nothing; feature_cache = on makes them")
+    if known.needed > known.passes:
+        raise NotCut(f"{known.needed} passes over the images in place of {known.passes} save nothing; feature_cache = on makes them")
     if known.cut.share < WORTH_IT:
         raise NotCut(f"what is frozen does only {known.cut.share:.0%} of the model's work; feature_cache = on stores them all the same")
 
 
 def why_not(size: int, limit: float, folder: str) -> str | None:
     """Why so many bytes are not to be added to the cache in `folder`, as a phrase, or None. limit: in bytes."""
-    path = Path(folder).absolute()
-    existing = next(each for each in (path, *path.parents) if each.exists())
+    existing = _existing(folder)
     free = shutil.disk_usage(existing).free
     if size > limit:
         return f"{_bytes(size)} are more than the {_bytes(int(limit))} that settings.cache_limit leaves"
-    if size > free:
-        return f"{_bytes(size)} are more than the {_bytes(free)} that are free in {folder}"
-    return None if existing.is_dir() and os.access(existing, os.W_OK) else f"settings.cache_path, {folder}, cannot be written to"
+    if not _writable(existing):
+        return f"settings.cache_path, {folder}, cannot be written to"
+    return f"{_bytes(size)} are more than the {_bytes(free)} that are free in {folder}" if size > free else None
+
+
+def _existing(folder: str) -> Path:
+    """Where the cache in `folder` is, or as much of the way there as there is already."""
+    path = Path(folder, FOLDER).absolute()
+    return next(each for each in (path, *path.parents) if each.exists())
+
+
+def _writable(existing: Path) -> bool:
+    return existing.is_dir() and os.access(existing, os.W_OK)
 
 
 def _bytes(count: int) -> str:

@@ -44,7 +44,7 @@ class FeatureStore:
         try:
             index = np.load(path, allow_pickle=False) if path.is_file() else _no_rows()
         except Exception as error:  # numpy reads a header as Python, and takes other files for archives: it may raise anything
-            raise self._damaged(f"index.npy cannot be read ({' '.join(str(error).split())})") from None
+            raise self._damaged(f"index.npy cannot be read ({type(error).__name__})") from None
         if index.dtype != _no_rows().dtype or index.ndim != 1:
             raise self._damaged("index.npy is of another layout")
         size = self._size_of(len(index))

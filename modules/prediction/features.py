@@ -7,6 +7,7 @@ else that it depends on: the trunk's code and weights, the preprocessing, precis
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from hashlib import blake2b, sha256
@@ -32,6 +33,7 @@ from modules.models.cutting import Trunk
 from modules.prediction.feature_store import KEY_BYTES, FeatureStore, Floats
 from modules.prediction.tta import VIEWS, View
 
+FOLDER = "features"  # of settings.cache_path
 LAYOUT = 1  # of what is stored, and of how pixels become images: another number, and nothing stored before is found
 BATCH = 64  # images that go through the trunk at a time, at most
 PACKAGES = ("torch", "torchvision", "timm", "albumentations", "numpy", "Pillow", "opencv-python-headless")
@@ -96,12 +98,13 @@ class FeatureCache:
         return [digest for digest in digests if digest is not None]
 
     def open(self, trunk: Trunk, numbers: int) -> Features:
-        """The features that the trunk makes, so many an image."""
+        """The features that the trunk makes, so many an image. Raises OptionError where they cannot be kept."""
         images = replace(self.preprocessing, valid=replace(self.preprocessing.valid, calls=())).to_dict()  # a look has its pipeline
         how = (self.process.device.type, self.process.precision, self.dtype, LAYOUT)
         versions = [f"{package} {metadata.version(package)}" for package in PACKAGES]
         name = sha256(repr((trunk.digest(), images, how, versions)).encode()).hexdigest()[:32]
-        (self.folder / name).mkdir(parents=True, exist_ok=True)
+        with _told_of(self.folder):
+            (self.folder / name).mkdir(parents=True, exist_ok=True)
         return Features(self, trunk, FeatureStore(self.folder / name, numbers, self.dtype))
 
 
@@ -116,14 +119,19 @@ class Features:
     def provide(self, rows: Rows, looks: Sequence[Look], follow: Follow) -> None:
         """Computes what of it is not there yet; `follow` is told of batches, and of how many there will be.
 
-        Raises DataError for an image that cannot be read, OptionError where numbers do not fit the store's type.
+        Raises DataError for an image that cannot be read, OptionError where numbers do not fit the store's type, or cannot be
+        written.
         """
-        with self.store.lock:
+        with _told_of(self.cache.folder):
+            self.store.lock.acquire()
+        try:
             self.store.refresh()
             parts = [(look, missing) for look in looks if len(missing := self._missing(rows, look))]
             work = (step for look, missing in parts for step in self._compute(look, missing))
             for _ in follow(work, sum(-(-len(missing) // self._batch) for _, missing in parts)) if parts else ():
                 pass
+        finally:
+            self.store.lock.release()
 
     def to_train(self, sampler: BatchSampler, looks: Sequence[Look], draw_seed: tuple[int, ...]) -> Loader:
         """Batches of (batch, numbers), each image's by one of the looks, drawn anew in every epoch."""
@@ -157,7 +165,8 @@ class Features:
             for batch in self._images(look, part):
                 found.append(self._through_trunk(batch, look))
                 yield len(found)
-            self.store.append(self._keys(part, look), np.concatenate(found))
+            with _told_of(self.cache.folder):
+                self.store.append(self._keys(part, look), np.concatenate(found))
 
     def _images(self, look: Look, rows: Rows) -> Iterator[Batch]:
         """A draw depends on the image's content, not on its place in the table."""
@@ -178,6 +187,11 @@ class Features:
         with np.errstate(over="ignore"):
             stored: Floats = numbers.astype(self.store.dtype)
         if not np.isfinite(stored).all():
+            if not np.isfinite(numbers).all():
+                image = self.cache.samples.images.name(int(batch.rows[~np.isfinite(numbers).all(axis=1)][0]))
+                raise DataError(
+                    f"{image}: what is frozen gives no finite numbers of it; look at the weights, or try settings.precision=float32"
+                )
             fault = f"a feature of {np.abs(numbers).max():.3g} does not fit {self.cache.dtype}"
             raise OptionError("model", "feature_precision", f"{fault}; use float32, or feature_cache = off")
         return stored
@@ -227,6 +241,16 @@ class _Listed(Sampler[list[Draw]]):
 
     def __iter__(self) -> Iterator[list[Draw]]:
         return iter(self.batches)
+
+
+@contextmanager
+def _told_of(folder: Path) -> Iterator[None]:
+    """A disk that is full, or a folder that cannot be written to, as OptionError."""
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or " ".join(str(error).split())
+        raise OptionError("settings", "cache_path", f"features cannot be kept in {folder}: {reason}; name another folder") from None
 
 
 def _name(pipeline: Compose, text: str) -> str:

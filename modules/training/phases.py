@@ -32,13 +32,16 @@ class TrainingPhase:
 def make_phases(model: Model, hyper: HyperParams) -> tuple[TrainingPhase, ...]:
     """One phase; with probe_epochs the head alone before it (LP-FT: Kumar et al. 2022); one more for each epoch of `unfreeze`.
 
+    What begins behind the last epoch, as it may in a refit for the epochs that another run found best, never does.
+
     Only the last phase has patience, which would keep those behind it from being reached. The probe has no warm-up, which
     keeps the backbone from harm; other phases have one of half their length at most.
     """
-    stages = model.unfreeze.stages if model.unfreeze is not None else ()
+    last = hyper.probe_epochs + hyper.epochs
+    stages = [stage for stage in model.unfreeze.stages if stage[0] <= last] if model.unfreeze is not None else []
     starts = [hyper.probe_epochs + 1, *(epoch for epoch, _ in stages)]
     unfrozen = list(accumulate((names for _, names in stages), initial=()))
-    ends = [*starts[1:], hyper.probe_epochs + hyper.epochs + 1]
+    ends = [*starts[1:], last + 1]
     phases = [
         TrainingPhase(start, _of_phase(hyper, end - start, last=end == ends[-1]), model.freeze, names)
         for start, end, names in zip(starts, ends, unfrozen, strict=True)

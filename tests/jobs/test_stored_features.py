@@ -46,7 +46,7 @@ def preprocessing_for(config: Config) -> Preprocessing:
 def choose(*more: str, network: Network | None = None, same_weights: bool = True) -> tuple[tuple[TrainingPhase, ...], list[str]]:
     config = config_for(*more)
     found = network or network_for(config)
-    return choose_features(config, found, preprocessing_for(config), FOLDS, IMAGES, same_weights)
+    return choose_features(config, found, same_weights, preprocessing_for(config), FOLDS, IMAGES)
 
 
 def flags(phases: tuple[TrainingPhase, ...]) -> list[bool]:
@@ -74,7 +74,7 @@ def test_the_line_says_what_it_costs_and_saves(more: tuple[str, ...], size: int,
 
 def test_folds_of_weights_of_their_own_cost_as_many_times() -> None:
     _, (line,) = choose(*BACKBONE, same_weights=False)
-    assert line.endswith("3 passes over 1,000 images in place of 12, and 576 kB in .cache")
+    assert line.endswith("3 passes over 1,000 images in place of 12, and 576 kB in .cache; what is frozen is another network in each fold")
 
 
 def test_a_phase_of_one_epoch_is_said_so_and_each_phase_has_its_line() -> None:
@@ -226,12 +226,12 @@ def test_a_resumed_run_does_what_it_did_whatever_auto_would_say(
     config, network = gradual
     phases = as_chosen(config, network, preprocessing_for(config), chosen)
     assert flags(phases) == expected
-    assert [replace(phase, cut=None) for phase in phases] == list(choose_features(*off(config), FOLDS, IMAGES, True)[0])
+    assert [replace(phase, cut=None) for phase in phases] == list(choose_features(*off(config), FOLDS, IMAGES)[0])
 
 
 def off(config: Config) -> tuple[Any, ...]:
     without = replace(config, model=replace(config.model, feature_cache="off"))
-    return without, network_for(config), preprocessing_for(config)
+    return without, network_for(config), True, preprocessing_for(config)
 
 
 def test_a_resumed_run_whose_model_is_not_cut_any_more_is_refused(gradual: tuple[Config, Network]) -> None:

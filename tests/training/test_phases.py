@@ -64,3 +64,11 @@ def test_only_the_last_phase_has_patience_and_no_warm_up_takes_more_than_half_of
 def test_what_is_unfrozen_from_the_first_epoch_on_makes_no_empty_phase() -> None:
     (phase,) = make_phases(Model(freeze="backbone", unfreeze=Unfreezing(((1, ("layer4",)),))), HyperParams(epochs=1))
     assert (phase.first_epoch, phase.last_epoch, phase.unfrozen) == (1, 1, ("layer4",))
+
+
+def test_what_would_begin_behind_the_last_epoch_never_does() -> None:
+    """A refit trains for the epochs that another run found best: these may end before all of them began."""
+    for epochs, expected in ((2, [(1, 2)]), (3, [(1, 2), (3, 3)]), (5, [(1, 2), (3, 5)]), (6, [(1, 2), (3, 5), (6, 6)])):
+        phases = make_phases(Model(freeze="backbone", unfreeze=STAGES), HyperParams(epochs=epochs, patience=3))
+        assert [(phase.first_epoch, phase.last_epoch) for phase in phases] == expected
+        assert [phase.hyper.patience for phase in phases] == [0] * (len(phases) - 1) + [3]
