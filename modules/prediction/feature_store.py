@@ -47,7 +47,7 @@ class FeatureStore:
             raise self._damaged(f"index.npy cannot be read ({type(error).__name__})") from None
         if index.dtype != _no_rows().dtype or index.ndim != 1:
             raise self._damaged("index.npy is of another layout")
-        size = self._size_of(len(index))
+        size = self.size_of(len(index))
         if len(index) and (not self._file.is_file() or self._file.stat().st_size < size):
             raise self._damaged(f"rows.bin is shorter than the {size:,} bytes that its index tells of")
         self.index = index
@@ -80,7 +80,7 @@ class FeatureStore:
         assert numbers.shape == (len(keys), self.numbers) and self.lock.is_locked
         numbers = np.ascontiguousarray(numbers, dtype=self.dtype)
         with open(self._file, "r+b" if self._file.is_file() else "wb") as file:
-            file.seek(self._size_of(len(self.index)))  # over what a killed process began
+            file.seek(self.size_of(len(self.index)))  # over what a killed process began
             file.write(numbers.tobytes())
             file.truncate()
             file.flush()
@@ -92,12 +92,13 @@ class FeatureStore:
         write_atomically(self.path / "index.npy", lambda file: np.save(file, index))
         self.refresh()
 
+    def size_of(self, rows: int) -> int:
+        """Bytes."""
+        return rows * self.numbers * self.dtype.itemsize
+
     @property
     def _file(self) -> Path:
         return self.path / "rows.bin"
-
-    def _size_of(self, rows: int) -> int:
-        return rows * self.numbers * self.dtype.itemsize
 
     def _damaged(self, how: str) -> DataError:
         return DataError(f"{self.path}: damaged: {how}; remove this folder, and its features are computed again")

@@ -38,6 +38,7 @@ LAYOUT = 1  # of what is stored, and of how pixels become images: another number
 BATCH = 64  # images that go through the trunk at a time, at most
 PACKAGES = ("torch", "torchvision", "timm", "albumentations", "numpy", "Pillow", "opencv-python-headless")
 KEPT_AT_ONCE = 1024  # images; a kill costs so many at most
+HELD_BYTES = 2**28  # of features that wait to be written, where a batch alone is not more: those of an early layer are large
 
 Follow = Callable[[Iterator[int], int], Iterator[int]]
 
@@ -159,8 +160,9 @@ class Features:
         return rows[sorted(self.store.missing(keys), key=lambda place: keys[place])]
 
     def _compute(self, look: Look, rows: Rows) -> Iterator[int]:
-        for start in range(0, len(rows), KEPT_AT_ONCE):
-            part = rows[start : start + KEPT_AT_ONCE]
+        step = min(KEPT_AT_ONCE, max(self._batch, HELD_BYTES // self.store.size_of(1)))
+        for start in range(0, len(rows), step):
+            part = rows[start : start + step]
             found: list[NDArray[Any]] = []
             for batch in self._images(look, part):
                 found.append(self._through_trunk(batch, look))

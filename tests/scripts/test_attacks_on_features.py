@@ -7,12 +7,13 @@ import json
 import os
 import re
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from modules.prediction import feature_store
+from modules.prediction import feature_store, features
 from modules.training import fold
 from tests.making import fast, make_contest, write_config
 from tests.scripts.running import digests, history, known, refusal, run_inference, run_train
@@ -133,3 +134,24 @@ def test_a_refit_ends_where_its_run_was_best_though_more_would_have_begun_to_tra
     assert len(history(Path("runs/refit"), 0)) == 1
     assert run_train("--resume", "runs/refit") == 0
     assert run_inference(*known(Path(), "inference.run=refit", "settings.log_path=runs", "settings.data_path=contest")) == 0
+
+
+def test_features_that_wait_to_be_written_are_few_where_each_is_large(contest: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All of 1,024 images of an early layer of a large network are gigabytes."""
+    append, written = feature_store.FeatureStore.append, []
+
+    def noted(store: feature_store.FeatureStore, keys: Sequence[bytes], numbers: Any) -> None:
+        written.append(len(keys))
+        append(store, keys, numbers)
+
+    monkeypatch.setattr(feature_store.FeatureStore, "append", noted)
+    one = ("split.train_folds=0", "hyper_params.batch_size=8")
+    assert run_train(*frozen(contest, "small", *one)) == 0
+    assert written == [60]
+    monkeypatch.setattr(features, "HELD_BYTES", 20 * 96 * 2)
+    assert run_train(*frozen(contest, "large", *one, "settings.cache_path=other")) == 0
+    assert written[1:] == [20, 20, 20]
+    monkeypatch.setattr(features, "HELD_BYTES", 1)
+    assert run_train(*frozen(contest, "larger", *one, "settings.cache_path=another")) == 0
+    assert written[4:] == [8, 8, 8, 8, 8, 8, 8, 4]
+    assert digests(Path("runs/larger")) == digests(Path("runs/small"))
