@@ -15,6 +15,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import torch
 from albumentations import Compose
@@ -36,7 +37,7 @@ from modules.prediction.tta import VIEWS, View
 FOLDER = "features"  # of settings.cache_path
 LAYOUT = 1  # of what is stored, and of how pixels become images: another number, and nothing stored before is found
 BATCH = 64  # images that go through the trunk at a time, at most
-PACKAGES = ("torch", "torchvision", "timm", "albumentations", "numpy", "Pillow", "opencv-python-headless")
+PACKAGES = ("torch", "torchvision", "timm", "albumentations", "numpy", "Pillow")
 KEPT_AT_ONCE = 1024  # images; a kill costs so many at most
 HELD_BYTES = 2**28  # of features that wait to be written, where a batch alone is not more: those of an early layer are large
 
@@ -102,7 +103,8 @@ class FeatureCache:
         """The features that the trunk makes, so many an image. Raises OptionError where they cannot be kept."""
         images = replace(self.preprocessing, valid=replace(self.preprocessing.valid, calls=())).to_dict()  # a look has its pipeline
         how = (self.process.device.type, self.process.precision, self.dtype, LAYOUT)
-        versions = [f"{package} {metadata.version(package)}" for package in PACKAGES]
+        versions = [f"cv2 {cv2.__version__}"]  # several packages bring it; which one is here is not known
+        versions += [f"{package} {metadata.version(package)}" for package in PACKAGES]
         name = sha256(repr((trunk.digest(), images, how, versions)).encode()).hexdigest()[:32]
         with _told_of(self.folder):
             (self.folder / name).mkdir(parents=True, exist_ok=True)

@@ -8,6 +8,7 @@ import os
 import re
 import shutil
 from collections.abc import Sequence
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -155,3 +156,17 @@ def test_features_that_wait_to_be_written_are_few_where_each_is_large(contest: P
     assert run_train(*frozen(contest, "larger", *one, "settings.cache_path=another")) == 0
     assert written[4:] == [8, 8, 8, 8, 8, 8, 8, 4]
     assert digests(Path("runs/larger")) == digests(Path("runs/small"))
+
+
+def test_a_run_predicts_where_another_package_brings_opencv(contest: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As where a bundle is unpacked: opencv-python is there, opencv-python-headless is not."""
+    assert run_train(*frozen(contest, "first")) == 0
+    version = metadata.version
+
+    def installed(package: str) -> str:
+        if package.startswith("opencv"):
+            raise metadata.PackageNotFoundError(package)
+        return version(package)
+
+    monkeypatch.setattr(metadata, "version", installed)
+    assert run_inference(*known(Path(), "inference.run=first", "settings.log_path=runs", "settings.data_path=contest")) == 0
