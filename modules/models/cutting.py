@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from torch import fx, nn
+from torch.fx.proxy import TraceError
 from torch.nn import functional
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.flop_counter import FlopCounterMode
@@ -133,6 +134,8 @@ def cut_network(network: Network, frozen: Frozen, channels: int, size: Size) -> 
         return cut
     except NotCut:
         raise
+    except TraceError:
+        raise NotCut("its code decides by its input which way it goes, and cannot be followed") from None
     except Exception as error:  # whatever tracing stumbles over in a model's code
         raise NotCut(f"its code cannot be followed ({' '.join(str(error).split())[:120]})") from None
     finally:

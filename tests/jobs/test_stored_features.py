@@ -135,7 +135,7 @@ REFUSED: dict[str, tuple[tuple[str, ...], Network | None, str]] = {
     "code": (
         (),
         Network(Blend(looks=True), ("head",)),
-        "its code cannot be followed (symbolically traced variables cannot be used as inputs to control flow)",
+        "its code decides by its input which way it goes, and cannot be followed",
     ),
     "images": (("model.freeze=fc, layer4",), None, "what trains begins at the images"),
 }
@@ -237,7 +237,7 @@ def off(config: Config) -> tuple[Any, ...]:
 def test_a_resumed_run_whose_model_is_not_cut_any_more_is_refused(gradual: tuple[Config, Network]) -> None:
     config = replace(gradual[0], model=replace(gradual[0].model, unfreeze=None))
     network = Network(Blend(looks=True), ("head",))
-    with pytest.raises(OptionError, match="the run learns from stored features, and those cannot be made: its code cannot be followed"):
+    with pytest.raises(OptionError, match="the run learns from stored features, and those cannot be made: its code decides by its input"):
         as_chosen(config, network, preprocessing_for(config), [True])
 
 
