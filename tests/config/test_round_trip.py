@@ -49,6 +49,7 @@ NEEDS: dict[tuple[str, str | None], list[str]] = {
     ("epochs_from", None): ["split.method=none"],
     ("holdout", None): ["split.method=holdout"],
     ("unfreeze", None): ["model.freeze=backbone"],
+    ("feature_cache", "on"): ["model.freeze=backbone"],
 }
 
 
@@ -137,6 +138,7 @@ def test_all_options_changed_at_once_round_trip() -> None:
         "holdout",
         "tta",
         "repeats",
+        "feature_cache",
     }
     overrides = [f"{o.section}.{o.name}={texts_of(o)[-1]}" for o in ALL if o.name not in apart]
     config, _ = read_config([], overrides)
