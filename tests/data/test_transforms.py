@@ -224,7 +224,7 @@ def test_draws_of_neighbouring_positions_and_epochs_are_independent() -> None:
     assert abs(np.mean(flips[1:] == flips[:-1]) - 0.5) < 0.06
 
 
-@pytest.mark.parametrize("module", ["modules.data.loaders", pytest.param("modules.data.transforms", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("module", ["modules.data.loaders", "modules.data.transforms"])
 def test_albumentations_never_asks_the_network_for_its_version(module: str) -> None:
     """Whichever file of the room is imported first: the environment is set before albumentations looks at it."""
     script = f"import urllib.request as r; r.OpenerDirector.open = lambda *a, **k: print('asked'); import {module}"

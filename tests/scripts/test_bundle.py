@@ -94,7 +94,6 @@ def test_a_config_of_another_contest_that_lies_here_is_not_in_the_way_of_a_bundl
     assert (config.data.source, config.data.image_suffix, config.inference.tta, config.inference.run) == ("csv", ".png", "hflip", ("two",))
 
 
-@pytest.mark.slow
 def test_a_bundle_predicts_from_another_folder_by_the_line_of_its_readme(made: Path, tmp_path: Path) -> None:
     """As where the bundle lies in a folder that cannot be written to."""
     assert run_inference(*known(made, "inference.run=one")) == 0 and run_look("bundle", "one", *known(made)) == 0

@@ -92,9 +92,7 @@ def test_a_signal_keeps_the_last_epoch(
     assert digests(root / "runs" / name) == digests(root / "runs/whole")
 
 
-@pytest.mark.parametrize(
-    ("kill", "status"), [pytest.param("os.killpg(0, signal.SIGTERM)", 143, marks=pytest.mark.slow), ("kill_a_worker()", 2)]
-)
+@pytest.mark.parametrize(("kill", "status"), [("os.killpg(0, signal.SIGTERM)", 143), ("kill_a_worker()", 2)])
 def test_a_signal_to_the_whole_group_or_to_a_worker_ends_without_a_traceback(
     uninterrupted: tuple[Path, list[str]], kill: str, status: int
 ) -> None:

@@ -229,7 +229,6 @@ def uninterrupted(whole: tuple[Path, dict[str, Any]]) -> tuple[Plan, dict[str, A
     return plan, expected
 
 
-@pytest.mark.slow
 def test_a_fold_stopped_after_any_epoch_comes_to_the_same_result(uninterrupted: tuple[Plan, dict[str, Any]]) -> None:
     plan, expected = uninterrupted
     for stop in (1, 2, 3, 4):
