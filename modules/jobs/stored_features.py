@@ -50,7 +50,7 @@ class _Phase:
         epochs = f"epoch {first} learns" if first == last else f"epochs {first} to {last} learn"
         once = "one pass" if self.needed == 1 else f"{self.needed} passes"
         own = "; what is frozen is another network in each fold" if self.trunks > 1 else ""
-        what = f"{epochs} from stored features, {self.cut.numbers:,} numbers an image, which save {self.cut.share:.0%} of the model's work"
+        what = f"{epochs} from stored features, {self.cut.numbers:,} numbers an image, in place of {self.cut.share:.0%} of a forward pass"
         number = "one augmented view" if self.views == 1 else f"{self.views} augmented views"
         views = f"; {number} of each, the same for all folds and epochs" if self.views else ""
         return f"features: {what}: {once} over {images:,} images in place of {self.passes}, and {_bytes(self.size)} in {folder}{views}{own}"

@@ -93,7 +93,8 @@ def _check_names(module: nn.Module, names: list[str] | tuple[str, ...], option: 
         if name not in known:
             children = ", ".join(child for child, _ in module.named_children())
             close = nearest(name, known, 3)
-            advice = f"the nearest are {', '.join(close)}" if close else f"its parts are {children}"
+            advice = f"the nearest are {', '.join(close)}; " if close else ""
+            advice = f"{advice}its parts are {children}"
             raise OptionError("model", option, f"the model has no module '{name}'; {advice}")
 
 

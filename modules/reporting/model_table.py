@@ -27,7 +27,8 @@ def describe_model(network: Network, config: Config, classes: int, assumed: bool
     activations = (table.total_input + table.total_output_bytes) * batch / 1e6
     state = (total + 3 * trained) * 4 / 1e6
     guess = " (assumed: the data cannot be read)" if assumed else ""
-    frozen = f"{total - trained:,} are frozen (freeze = {format_value(config.model.freeze).strip()})"
+    later = f"; later unfreeze = {format_value(config.model.unfreeze)}" if config.model.unfreeze is not None else ""
+    frozen = f"{total - trained:,} are frozen (freeze = {format_value(config.model.freeze).strip()}{later})"
     return [
         *str(table).partition("Total params")[0].splitlines(),
         f"model     {config.model.library} {config.model.name}, {channels} x {size.height} x {size.width}, {classes} classes{guess}",

@@ -37,7 +37,8 @@ def describe_result(result: Mapping[str, Any]) -> list[str]:
 
 def describe_trained(run: RunDirectory, result: Mapping[str, Any]) -> str:
     debug = ", a debug run" if result["debug"] else ""
-    score = f"CV {result['metric']} {result['oof']:.4f}" if result["coverage"] else "no CV score: nothing was validated"
+    part = "" if result["coverage"] == 1 else f" of {result['coverage']:.1%} of the samples"
+    score = f"CV {result['metric']} {result['oof']:.4f}{part}" if result["coverage"] else "no CV score: nothing was validated"
     return f"{run.path}{debug}: {count_folds(len(result['fold_numbers']))}, {score}"
 
 

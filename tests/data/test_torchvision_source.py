@@ -126,6 +126,11 @@ def test_missing_files_that_cannot_be_fetched_are_a_line_with_folder_and_address
     assert not Path("here").exists(), "nothing is made for what cannot come"
 
 
+def test_an_archive_that_holds_its_folder_is_unpacked_above_it() -> None:
+    with pytest.raises(OptionError, match=r"CIFAR10 is not in here/cifar-10-batches-py, .*; unpack cifar-10-python\.tar\.gz in here$"):
+        load_train(data("CIFAR10"), Path("here"))
+
+
 @pytest.mark.parametrize("name", sorted(source.KINDS))
 def test_every_missing_set_is_one_line(name: str) -> None:
     with pytest.raises(OptionError, match=rf"^\[data\] dataset: {name} is not in here") as caught:

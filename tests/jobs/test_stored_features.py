@@ -65,7 +65,7 @@ def flags(phases: tuple[TrainingPhase, ...]) -> list[bool]:
 def test_the_line_says_what_it_costs_and_saves(more: tuple[str, ...], size: int, passes: str, bytes_told: str) -> None:
     phases, lines = choose(*BACKBONE, *more)
     assert flags(phases) == [True] and phases[0].cut is not None and phases[0].cut.numbers == NUMBERS
-    what = "features: epochs 1 to 4 learn from stored features, 96 numbers an image, which save 100% of the model's work"
+    what = "features: epochs 1 to 4 learn from stored features, 96 numbers an image, in place of 100% of a forward pass"
     views = f"; {more[1][-1]} augmented views of each, the same for all folds and epochs" if len(more) > 1 else ""
     assert lines == [f"{what}: {passes} over 1,000 images in place of 12, and {bytes_told} in .cache{views}"]  # 4 epochs of 3 folds
     assert float(bytes_told.split()[0]) == pytest.approx(size * IMAGES / (1e6 if "MB" in bytes_told else 1e3), abs=0.05)
@@ -82,7 +82,7 @@ def test_a_phase_of_one_epoch_is_said_so_and_each_phase_has_its_line() -> None:
     assert flags(phases) == [True, True, False]
     assert [line.partition(" learn")[0] for line in lines] == ["features: epoch 1", "features: epochs 2 to 3"]
     deep = phases[1].cut
-    assert deep is not None and f"{deep.numbers:,} numbers an image, which save {deep.share:.0%} of the model's work" in lines[1]
+    assert deep is not None and f"{deep.numbers:,} numbers an image, in place of {deep.share:.0%} of a forward pass" in lines[1]
     assert "one pass over 1,000 images in place of 6" in lines[1]  # 2 epochs of 3 folds
 
 

@@ -143,7 +143,7 @@ def test_evaluating_between_epochs_does_not_thaw() -> None:
 def test_an_unknown_module_is_told_with_the_nearest_names(library: str, name: str, word: str, nearest: str) -> None:
     with pytest.raises(OptionError, match=rf"^\[model\] freeze: the model has no module '{word}'; the nearest are {nearest}") as caught:
         freeze(make(library, name), (word,))
-    suggested = str(caught.value).rpartition("the nearest are ")[2].split(", ")
+    suggested = str(caught.value).rpartition("the nearest are ")[2].partition("; its parts are ")[0].split(", ")
     network = make(library, name).module
     known = {key for key, _ in network.named_modules()} | {key for key, _ in network.named_parameters()}
     assert 1 <= len(suggested) <= 3 and set(suggested) <= known

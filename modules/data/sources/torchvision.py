@@ -169,8 +169,11 @@ def _by_hand(data: Data, folder: Path, kind: Kind, addresses: Sequence[str], fau
     packed = [path for place in (folder, target) for file in files if (path := place / file).is_file()]
     if packed and len(packed) >= len(files):
         return f"{data.dataset} is not unpacked, or damaged, in {target}: unpack {shorten(sorted(set(packed)), 4)}"
-    unpacked = ", unpacked" if kind.folder else ""
-    return f"{data.dataset} is not in {target}, or damaged, and {addresses[0]} {fault}; put {shorten(files)} there{unpacked}"
+    if files[0].endswith(".tar.gz"):  # which holds the folder itself
+        advice = f"unpack {shorten(files)} in {folder}"
+    else:
+        advice = f"put {shorten(files)} there{', unpacked' if kind.folder else ''}"
+    return f"{data.dataset} is not in {target}, or damaged, and {addresses[0]} {fault}; {advice}"
 
 
 def _short(error: Exception) -> str:
