@@ -51,12 +51,22 @@ RECIPES: Mapping[str, tuple[str, ...]] = {
     "probed, early frozen": (*PLAIN, *PROBED, EARLY, "hyper_params.epochs=8"),
     "early 10, hflip": (*PLAIN, *PROBED, EARLY, "hyper_params.epochs=10", "inference.tta=hflip"),
     "early 10, hflip, layer decay": (
-        *PLAIN, *PROBED, EARLY, "hyper_params.epochs=10", "inference.tta=hflip", "hyper_params.layer_decay=.75",
+        *PLAIN,
+        *PROBED,
+        EARLY,
+        "hyper_params.epochs=10",
+        "inference.tta=hflip",
+        "hyper_params.layer_decay=.75",
         "hyper_params.learning_rate=1e-3",
     ),
     "early 8, ema": (*PLAIN, *PROBED, EARLY, "hyper_params.epochs=8", "model.ema_decay=.99"),
     "early 10, hflip, layer decay, rate 2e-3": (
-        *PLAIN, *PROBED, EARLY, "hyper_params.epochs=10", "inference.tta=hflip", "hyper_params.layer_decay=.75",
+        *PLAIN,
+        *PROBED,
+        EARLY,
+        "hyper_params.epochs=10",
+        "inference.tta=hflip",
+        "hyper_params.layer_decay=.75",
         "hyper_params.learning_rate=2e-3",
     ),
     "photos.ini": ("configs/photos.ini",),
@@ -69,17 +79,18 @@ RECIPES: Mapping[str, tuple[str, ...]] = {
     "plain, head from zeros, low rates": (*PLAIN, *LOW),
 }
 POLICIES = ("scratch", "probe", "partial", "gradual", "probed", "full")
+POLICIES = ("probe", "partial", "full", "gradual", "scratch", "probed")
 EXPERIMENTS: Mapping[str, Sequence[tuple[str, str, tuple[int, ...]]]] = {
     "screening": [
-        *(("photos2000", recipe, (0,)) for recipe in ("plain", "probed", "probed, early frozen", "plain, head from zeros")),
-        *(("masks", recipe, (0,)) for recipe in ("plain", "probed", "probed, early frozen")),
-        *(("photos2000", recipe, (0,)) for recipe in ("early 10, hflip", "early 10, hflip, layer decay", "early 8, ema")),
+        *(("photos2000", recipe, (0,)) for recipe in ("plain", "plain, head from zeros", "probed", "probed, early frozen")),
+        *(("photos2000", recipe, (0,)) for recipe in ("early 8, ema", "early 10, hflip", "early 10, hflip, layer decay")),
         ("photos2000", "early 10, hflip, layer decay, rate 2e-3", (0,)),
+        *(("masks", recipe, (0,)) for recipe in ("plain", "probed", "probed, early frozen")),
     ],
-    "first": [(photos, policy, (0,)) for photos in ("photos500",) for policy in POLICIES],
-    "start": [(photos, recipe, (0, 1, 2)) for photos in ("photos2000", "masks") for recipe in ("plain", "photos.ini")],
-    "large": [("photos5000", recipe, (0,)) for recipe in ("plain", "photos.ini")],
-    "policies": [(photos, policy, (0, 1, 2)) for photos in ("photos500", "masks", "photos2000") for policy in POLICIES],
+    "start": [(photos, recipe, (1, 2, 3)) for photos in ("masks", "photos2000") for recipe in ("plain", "photos.ini")],
+    "policies": [(photos, policy, (0,)) for photos in ("photos500", "masks", "photos2000") for policy in POLICIES],
+    "policies again": [("photos500", policy, (1, 2)) for policy in POLICIES],
+    "large": [("photos5000", recipe, (0,)) for recipe in ("probe", "partial", "photos.ini", "plain")],
 }
 
 
