@@ -38,55 +38,45 @@ COMMON = (
     "split.method=none", "inference.answers=test.csv", "model.name=mobilenetv2_100", "settings.channels_last=true", "compute.threads=1",
 )  # fmt: skip
 
-# Each recipe: an INI or none, and what is set besides.
-AUGMENTED = "augmentation.train=RandomResizedCrop(size=(96, 96), scale=(0.7, 1.0))\nHorizontalFlip(p=0.5)\nRandomBrightnessContrast(p=0.5)"
-PLAIN = ("hyper_params.epochs=5", "hyper_params.scheduler=onecycle", "hyper_params.label_smoothing=0.1", AUGMENTED)
+# Each recipe: an INI, or what is set besides the defaults. The order is that in which they were tried.
+CROPS = "augmentation.train=RandomResizedCrop(size=(96, 96), scale=(0.7, 1.0))\nHorizontalFlip(p=0.5)\nRandomBrightnessContrast(p=0.5)"
+PLAIN = ("hyper_params.epochs=5", "hyper_params.scheduler=onecycle", "hyper_params.label_smoothing=0.1", CROPS)
+PROBED = (*PLAIN, "hyper_params.probe_epochs=1", "hyper_params.epochs=4", "hyper_params.head_learning_rate=1e-2")
+
+LOW = ("model.head_init=zeros", "hyper_params.learning_rate=3e-4", "hyper_params.head_learning_rate=1e-3")
 LIGHT = "augmentation.train=RandomResizedCrop(size=(96, 96), scale=(0.8, 1.0))\nHorizontalFlip(p=0.5)"
 EARLY = "model.freeze=conv_stem, bn1, blocks.0, blocks.1, blocks.2"
-LOW = ("model.head_init=zeros", "hyper_params.learning_rate=3e-4", "hyper_params.head_learning_rate=1e-3")
-PROBED = (*LOW, LIGHT, "hyper_params.probe_epochs=6", "model.feature_views=2", "hyper_params.epochs=4")
+FULL = (*PLAIN, *LOW, LIGHT)
+LP_FT = (*FULL, "hyper_params.probe_epochs=6", "model.feature_views=2", "hyper_params.epochs=4")
+MIRRORED = (*LP_FT, EARLY, "hyper_params.epochs=10", "inference.tta=hflip")
+DECAY = "hyper_params.layer_decay=.75"
+
 RECIPES: Mapping[str, tuple[str, ...]] = {
     "plain": PLAIN,
-    "probed": (*PLAIN, *PROBED),
-    "probed, early frozen": (*PLAIN, *PROBED, EARLY, "hyper_params.epochs=8"),
-    "early 10, hflip": (*PLAIN, *PROBED, EARLY, "hyper_params.epochs=10", "inference.tta=hflip"),
-    "early 10, hflip, layer decay": (
-        *PLAIN,
-        *PROBED,
-        EARLY,
-        "hyper_params.epochs=10",
-        "inference.tta=hflip",
-        "hyper_params.layer_decay=.75",
-        "hyper_params.learning_rate=1e-3",
-    ),
-    "early 8, ema": (*PLAIN, *PROBED, EARLY, "hyper_params.epochs=8", "model.ema_decay=.99"),
-    "early 10, hflip, layer decay, rate 2e-3": (
-        *PLAIN,
-        *PROBED,
-        EARLY,
-        "hyper_params.epochs=10",
-        "inference.tta=hflip",
-        "hyper_params.layer_decay=.75",
-        "hyper_params.learning_rate=2e-3",
-    ),
-    "photos.ini": ("configs/photos.ini",),
+    "probe 1 + 4": PROBED,
+    "probe 1 + 4, layer decay": (*PROBED, DECAY),
+    "plain, rate 3e-4": (*PLAIN, "hyper_params.learning_rate=3e-4"),
+    "probe 1 + 4, rate 2e-4": (*PROBED, "hyper_params.learning_rate=2e-4"),
+    "plain, zero head": (*PLAIN, "model.head_init=zeros"),
     "scratch": (*PLAIN, LIGHT, "model.pretrained=false"),
-    "probe": (*PLAIN, *LOW, LIGHT, "model.freeze=backbone", "model.feature_views=2", "hyper_params.head_learning_rate=3e-3"),
-    "partial": (*PLAIN, *LOW, LIGHT, EARLY),
-    "gradual": (*PLAIN, *LOW, LIGHT, "model.freeze=backbone", "model.unfreeze=2: blocks.6, conv_head, bn2, 3: blocks.5, 4: all"),
-    "full": (*PLAIN, *LOW, LIGHT),
-    "plain, head from zeros": (*PLAIN, "model.head_init=zeros"),
-    "plain, head from zeros, low rates": (*PLAIN, *LOW),
+    "probe": (*FULL, "model.freeze=backbone", "model.feature_views=2", "hyper_params.head_learning_rate=3e-3"),
+    "partial": (*FULL, EARLY),
+    "gradual": (*FULL, "model.freeze=backbone", "model.unfreeze=2: blocks.6, conv_head, bn2, 3: blocks.5, 4: all"),
+    "LP-FT": LP_FT,
+    "full": FULL,
+    "LP-FT, partial 8": (*LP_FT, EARLY, "hyper_params.epochs=8"),
+    "LP-FT, partial 8, moving average": (*LP_FT, EARLY, "hyper_params.epochs=8", "model.ema_decay=.99"),
+    "LP-FT, partial 10, hflip": MIRRORED,
+    "LP-FT, partial 10, hflip, layer decay, rate 1e-3": (*MIRRORED, DECAY, "hyper_params.learning_rate=1e-3"),
+    "LP-FT, partial 10, hflip, layer decay, rate 2e-3": (*MIRRORED, DECAY, "hyper_params.learning_rate=2e-3"),
+    "photos.ini": ("configs/photos.ini",),
 }
-POLICIES = ("scratch", "probe", "partial", "gradual", "probed", "full")
-POLICIES = ("probe", "partial", "full", "gradual", "scratch", "probed")
+POLICIES = ("probe", "partial", "full", "gradual", "scratch", "LP-FT")
+TRIED = tuple(recipe for recipe in RECIPES if recipe not in ("photos.ini", "scratch", "probe", "partial", "gradual", "full"))
+
+# Recipes were chosen with seed 0, and are compared with others.
 EXPERIMENTS: Mapping[str, Sequence[tuple[str, str, tuple[int, ...]]]] = {
-    "screening": [
-        *(("photos2000", recipe, (0,)) for recipe in ("plain", "plain, head from zeros", "probed", "probed, early frozen")),
-        *(("photos2000", recipe, (0,)) for recipe in ("early 8, ema", "early 10, hflip", "early 10, hflip, layer decay")),
-        ("photos2000", "early 10, hflip, layer decay, rate 2e-3", (0,)),
-        *(("masks", recipe, (0,)) for recipe in ("plain", "probed", "probed, early frozen")),
-    ],
+    "screening": [("photos2000", recipe, (0,)) for recipe in TRIED],
     "start": [(photos, recipe, (1, 2, 3)) for photos in ("masks", "photos2000") for recipe in ("plain", "photos.ini")],
     "policies": [(photos, policy, (0,)) for photos in ("photos500", "masks", "photos2000") for policy in POLICIES],
     "policies again": [("photos500", policy, (1, 2)) for policy in POLICIES],
