@@ -69,6 +69,15 @@ RECIPES: Mapping[str, tuple[str, ...]] = {
     "LP-FT, partial 10, hflip": MIRRORED,
     "LP-FT, partial 10, hflip, layer decay, rate 1e-3": (*MIRRORED, DECAY, "hyper_params.learning_rate=1e-3"),
     "LP-FT, partial 10, hflip, layer decay, rate 2e-3": (*MIRRORED, DECAY, "hyper_params.learning_rate=2e-3"),
+    "partial 6, hflip": (*FULL, EARLY, "hyper_params.epochs=6", "inference.tta=hflip"),
+    "partial 6, hflip, layer decay, rate 2e-3": (
+        *FULL,
+        EARLY,
+        "hyper_params.epochs=6",
+        "inference.tta=hflip",
+        DECAY,
+        "hyper_params.learning_rate=2e-3",
+    ),
     "photos.ini": ("configs/photos.ini",),
 }
 POLICIES = ("probe", "partial", "full", "gradual", "scratch", "LP-FT")
@@ -76,7 +85,7 @@ TRIED = tuple(recipe for recipe in RECIPES if recipe not in ("photos.ini", "scra
 
 # Recipes were chosen with seed 0, and are compared with others.
 EXPERIMENTS: Mapping[str, Sequence[tuple[str, str, tuple[int, ...]]]] = {
-    "screening": [("photos2000", recipe, (0,)) for recipe in TRIED],
+    "screening": [(photos, recipe, (0,)) for photos in ("photos2000", "masks") for recipe in TRIED],
     "start": [(photos, recipe, (1, 2, 3)) for photos in ("masks", "photos2000") for recipe in ("plain", "photos.ini")],
     "policies": [(photos, policy, (0,)) for photos in ("photos500", "masks", "photos2000") for policy in POLICIES],
     "policies again": [("photos500", policy, (1, 2)) for policy in POLICIES],
