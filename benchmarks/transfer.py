@@ -8,7 +8,7 @@ mobilenetv2_100. --work: where tables and runs are made, and removed. --rows: be
 row there is not done again, so that a stopped benchmark goes on where it was.
 
 A recipe never sees the test images: it trains on all of the training images (split.method = none), and inference.py scores
-the last epoch's model. Core seconds are user + system time of train.py, loading Python's packages (about six) included.
+the last epoch's model. Core seconds are user + system time of train.py, loading Python's packages included.
 """
 
 from __future__ import annotations
@@ -177,7 +177,7 @@ def photos(root: Path, seed: int, count: int) -> tuple[Table, Table]:
 
 
 def masks(root: Path, seed: int) -> tuple[Table, Table]:
-    """Seven tenths of the photos to train, three to test: classes evenly, nobody in both."""
+    """Seven tenths of the photos to train, three to test: classes evenly, nobody who is known in both."""
     with (root / "labels.csv").open(encoding="utf-8", newline="") as file:
         rows = [(f"images/{line['file']}", line["label"], line["person"] or line["file"]) for line in csv.DictReader(file)]
     splitter = StratifiedGroupKFold(10, shuffle=True, random_state=seed)
