@@ -38,6 +38,8 @@ COMMON = (
     "split.method=none", "inference.answers=test.csv", "model.name=mobilenetv2_100", "settings.channels_last=true", "compute.threads=1",
 )  # fmt: skip
 
+PLAIN_INI = "[model]\nhead_init = default\n"  # the library's own first values, as whoever writes a first recipe has them
+
 # Each recipe: an INI, or what is set besides the defaults. The order is that in which they were tried.
 CROPS = "augmentation.train=RandomResizedCrop(size=(96, 96), scale=(0.7, 1.0))\nHorizontalFlip(p=0.5)\nRandomBrightnessContrast(p=0.5)"
 PLAIN = ("hyper_params.epochs=5", "hyper_params.scheduler=onecycle", "hyper_params.label_smoothing=0.1", CROPS)
@@ -88,7 +90,8 @@ EXPERIMENTS: Mapping[str, Sequence[tuple[str, str, tuple[int, ...]]]] = {
     "screening": [(photos, recipe, (0,)) for photos in ("photos2000", "masks") for recipe in TRIED],
     "start": [(photos, recipe, (1, 2, 3)) for photos in ("masks", "photos2000") for recipe in ("plain", "photos.ini")],
     "policies": [(photos, policy, (0,)) for photos in ("photos500", "masks", "photos2000") for policy in POLICIES],
-    "policies again": [("photos500", policy, (1, 2)) for policy in POLICIES],
+    "policies, photos": [("photos500", policy, (1, 2)) for policy in POLICIES],
+    "policies, masks": [("masks", policy, (1, 2)) for policy in POLICIES],
     "large": [("photos5000", recipe, (0,)) for recipe in ("probe", "partial", "photos.ini", "plain")],
 }
 
@@ -164,7 +167,7 @@ def arguments_of(recipe: str, folder: Path, images: Path, weights: Path, seed: i
         f"settings.seed={seed}",
         "settings.run_name=trained",
     ]
-    return [*(inis or [str(folder / "empty.ini")]), *COMMON, *places, *overrides]
+    return [*(inis or [str(folder / "plain.ini")]), *COMMON, *places, *overrides]
 
 
 def photos(root: Path, seed: int, count: int) -> tuple[Table, Table]:
@@ -193,7 +196,7 @@ def run(recipe: str, name: str, seed: int, tables: tuple[Table, Table], images: 
     folder = work / f"{name}-{seed}"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    (folder / "empty.ini").touch()
+    (folder / "plain.ini").write_text(PLAIN_INI, encoding="utf-8")
     for table, rows in zip(("train.csv", "test.csv"), tables, strict=True):
         with (folder / table).open("w", encoding="utf-8", newline="") as file:
             csv.writer(file).writerows([("id", "label"), *rows])

@@ -63,7 +63,7 @@ def test_a_recipes_own_settings_win_over_what_all_have_in_common(tmp_path: Path,
 
 @pytest.mark.parametrize("recipe", transfer.RECIPES)
 def test_every_recipe_is_read(tmp_path: Path, recipe: str) -> None:
-    (tmp_path / "empty.ini").touch()
+    (tmp_path / "plain.ini").write_text(transfer.PLAIN_INI)
     inis = [argument for argument in transfer.arguments_of(recipe, tmp_path, tmp_path, tmp_path, 0) if argument.endswith(".ini")]
     overrides = [argument for argument in transfer.arguments_of(recipe, tmp_path, tmp_path, tmp_path, 0) if not argument.endswith(".ini")]
     assert len(inis) == 1
