@@ -9,6 +9,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 import timm
 import torch
@@ -17,6 +18,7 @@ from torch import nn
 
 from modules.runs.checkpoint import load_checkpoint
 from tests import sets
+from tests.making import make_contest
 from tests.scripts.running import run_inference, run_train
 
 CONFIGS = Path(__file__).parents[2] / "configs"
@@ -234,3 +236,26 @@ def test_digits_vit_keeps_the_moving_average_of_one_model() -> None:
     last = load_checkpoint(Path("runs/run/fold0/last.pt"))
     assert changed(last["ema"], last["model"]) and not changed(last["ema"], best("run"))
     assert [path.name for path in Path("runs/run").glob("fold[0-9]*")] == ["fold0"]
+
+
+def test_photos_trains_the_later_half_from_a_head_of_zeros_and_looks_at_mirror_images(tmp_path: Path) -> None:
+    contest = make_contest(tmp_path / "contest", train=24, test=4)
+    for row in pd.read_csv(contest / "train.csv").itertuples():
+        (contest / "train" / row.label).mkdir(exist_ok=True)
+        (contest / "train" / f"{row.id}.png").rename(contest / "train" / row.label / f"{row.id}.png")
+    (contest / "sample_submission.csv").unlink()
+    start = donor(timm.create_model("mobilenetv2_100"))
+    crops = "augmentation.train=HorizontalFlip(p=0.5)"
+    small = (
+        "model.pretrained=weights.pth",
+        "data.image_size=32",
+        "hyper_params.epochs=2",
+        "hyper_params.batch_size=4",
+        "split.folds=2",
+        crops,
+    )
+    end = follow("photos", f"settings.data_path={contest}", *small)
+    early = inside(end, "conv_stem", "bn1", "blocks.0", "blocks.1", "blocks.2")
+    assert early and set(end) - early - changed(start, end) == set() and not early & changed(start, end)
+    config = settings_of("photos")
+    assert (config.model.head_init, config.inference.tta, config.hyper_params.scheduler) == ("zeros", "hflip", "onecycle")
