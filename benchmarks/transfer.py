@@ -25,6 +25,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import get_type_hints
 
 import numpy as np
 from sklearn.model_selection import StratifiedGroupKFold, train_test_split
@@ -121,8 +122,8 @@ def read_rows(path: Path) -> list[Row]:
         return []
     with path.open(encoding="utf-8", newline="") as file:
         cells = list(csv.DictReader(file))
-    numbers = ("accuracy", "core_seconds", "wall_seconds", "inference_core_seconds")
-    return [Row(**{**line, "seed": int(line["seed"]), **{name: float(line[name]) for name in numbers}}) for line in cells]
+    kinds = get_type_hints(Row)
+    return [Row(**{name: kinds[name](value) for name, value in line.items()}) for line in cells]
 
 
 def append_row(path: Path, row: Row) -> None:
@@ -210,8 +211,8 @@ def run(recipe: str, name: str, seed: int, tables: tuple[Table, Table], images: 
     if score is None:
         raise RuntimeError(f"inference.py told no score:\n{text}")
     today = f"{datetime.now(UTC):%Y-%m-%d}"
-    seconds = (round(value, 1) for value in (training, wall, predicting))
-    return Row(name, recipe, seed, float(score[1]), *seconds, today, settings_of(recipe))
+    training, wall, predicting = (round(value, 1) for value in (training, wall, predicting))
+    return Row(name, recipe, seed, float(score[1]), training, wall, predicting, today, settings_of(recipe))
 
 
 def _script(script: str, arguments: Sequence[str]) -> tuple[str, float]:
