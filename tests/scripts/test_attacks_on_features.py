@@ -41,7 +41,7 @@ def test_folds_that_begin_with_weights_of_their_own_are_told_to_take_a_pass_each
         before = set(Path(".cache/features").glob("*"))
         assert run_train(*arguments) == 0
         (line,) = (line for line in capsys.readouterr().err.splitlines() if line.startswith("features: "))
-        passes = re.search(r"model's work: (.*) over 60 images in place of (\d+)", line)
+        passes = re.search(r"a forward pass: (.*) over 60 images in place of (\d+)", line)
         assert passes is not None
         assert ("another network in each fold" in line) == (passes[1] != "one pass")
         return passes[1], len(set(Path(".cache/features").glob("*")) - before)
