@@ -9,9 +9,10 @@ from torch import nn
 
 from modules.compute.process import Process
 from modules.config.errors import DataError
+from modules.jobs.stored_features import cut_where
 from modules.jobs.trained import Checkpoint, TrainedRun, restore_network
 from modules.models.build import Network
-from modules.models.cutting import Cut, NotCut, Trunk, cut_network
+from modules.models.cutting import Cut, NotCut, Trunk
 from modules.models.freezing import find_frozen
 from modules.training.phases import TrainingPhase, make_phases
 
@@ -33,12 +34,19 @@ class Restored:
 
 
 def restore_parts(members: Sequence[Member], process: Process) -> list[Restored]:
-    """Each member on the device. A model is cut where the phase of its best epoch froze it, if that can be done."""
+    """Each member on the device. A model is cut where the phase of its best epoch froze it, if that can be done.
+
+    One that is alone, and did not learn from stored features, is left whole: nothing could share its trunk.
+    """
     cuts: dict[tuple[str, int], Cut | None] = {}
     found = []
     for run, checkpoint in members:
         network = restore_network(run, checkpoint, process)
         place, phase = _phase_of(run, checkpoint["epoch"])
+        stored = _learnt_from_features(run, place)
+        if len(members) == 1 and not stored:
+            found.append(Restored(network.module))
+            continue
         if (run.name, place) not in cuts:
             cuts[run.name, place] = _cut(run, network, phase)
         cut = cuts[run.name, place]
@@ -46,9 +54,7 @@ def restore_parts(members: Sequence[Member], process: Process) -> list[Restored]
             found.append(Restored(network.module))
             continue
         trunk = cut.trunk_of(network.module)
-        found.append(
-            Restored(network.module, cut.tail_of(network.module), trunk, trunk.digest(), _learnt_from_features(run, place), cut.numbers)
-        )
+        found.append(Restored(network.module, cut.tail_of(network.module), trunk, trunk.digest(), stored, cut.numbers))
     return found
 
 
@@ -58,11 +64,10 @@ def _phase_of(run: TrainedRun, epoch: int) -> tuple[int, TrainingPhase]:
 
 
 def _cut(run: TrainedRun, network: Network, phase: TrainingPhase) -> Cut | None:
-    frozen = find_frozen(network, phase.freeze, phase.unfrozen)
-    if not frozen.parameters:
+    if not find_frozen(network, phase.freeze, phase.unfrozen).parameters:
         return None
     try:
-        return cut_network(network, frozen, run.preprocessing.channels, run.preprocessing.size)
+        return cut_where(network, phase, run.preprocessing)
     except NotCut:
         return None
 

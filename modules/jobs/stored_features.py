@@ -98,14 +98,15 @@ def as_chosen(config: Config, network: Network, preprocessing: Preprocessing, ch
         raise OptionError("settings", "cache_path", f"the run learns from stored features, and {folder} cannot be written to")
     try:
         return tuple(
-            replace(phase, cut=_cut(network, phase, preprocessing)) if place < len(chosen) and chosen[place] else phase
+            replace(phase, cut=cut_where(network, phase, preprocessing)) if place < len(chosen) and chosen[place] else phase
             for place, phase in enumerate(phases)
         )
     except NotCut as reason:
         raise OptionError("model", "feature_cache", f"the run learns from stored features, and those cannot be made: {reason}") from None
 
 
-def _cut(network: Network, phase: TrainingPhase, preprocessing: Preprocessing) -> Cut:
+def cut_where(network: Network, phase: TrainingPhase, preprocessing: Preprocessing) -> Cut:
+    """The cut where what the phase freezes ends. Raises NotCut."""
     frozen = find_frozen(network, phase.freeze, phase.unfrozen)
     return cut_network(network, frozen, preprocessing.channels, preprocessing.size)
 
@@ -119,7 +120,7 @@ def _look_at(
     folds: Sequence[Fold],
     images: int,
 ) -> _Phase:
-    cut = _cut(network, phase, preprocessing)
+    cut = cut_where(network, phase, preprocessing)
     seen = augmented_looks(config.augmentation, preprocessing, config.model.feature_views)
     names = {(look.name, look.number) for look in (*seen, *plain_looks(preprocessing, "none"))}
     trunks = _count_trunks(pretrained, find_frozen(network, phase.freeze, phase.unfrozen), folds)

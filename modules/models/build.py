@@ -28,6 +28,7 @@ from modules.models.heads import (
     replace_head,
     replace_stem,
 )
+from modules.models.hub import timm_file, torchvision_state
 from modules.models.pooling import set_pooling
 from modules.models.regularisation import (
     check_drop_path,
@@ -37,7 +38,7 @@ from modules.models.regularisation import (
     set_torchvision_drop_path,
     set_torchvision_dropout,
 )
-from modules.models.weights import State, Trained, hub_reachable, load_weights, read_weights
+from modules.models.weights import State, Trained, load_weights, read_weights
 
 HALF = (0.5, 0.5, 0.5)
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
@@ -118,7 +119,7 @@ def _from_timm(model: Model, classes: int, channels: int, size: Size, pretrained
     else:
         names = _as_names(cfg.classifier if cfg is not None else None) or (find_head(module, classes),)
     if pretrained is not False:
-        state = read_weights(_timm_file(model.name) if pretrained is True else Path(str(pretrained)))
+        state = read_weights(timm_file(model.name) if pretrained is True else Path(str(pretrained)))
         library_module = sys.modules[type(module).__module__]
         if hasattr(library_module, "checkpoint_filter_fn"):  # timm's way to other spellings and other image sizes
             state = _filtered(library_module.checkpoint_filter_fn, state, module, str(pretrained))
@@ -201,7 +202,7 @@ def _from_torchvision(model: Model, classes: int, channels: int, size: Size, pre
         head = find_head(module, 1000)
         replace_head(module, head, classes)
     if pretrained is not False:
-        state = _torchvision_state(model.name) if pretrained is True else read_weights(Path(str(pretrained)))
+        state = torchvision_state(model.name) if pretrained is True else read_weights(Path(str(pretrained)))
         if model.name.startswith("vit_"):
             patch = module.get_parameter("conv_proj.weight").shape[-1]
             state = torchvision.models.vision_transformer.interpolate_embeddings(size.height, patch, state)
@@ -243,50 +244,6 @@ def _check_old_head(module: nn.Module, state: State, source: str) -> None:
         if given is not None and len(given) != outputs and given.shape[1:] == own.shape[1:]:
             fault = f"their head {name} has {len(given)} outputs, and head = append keeps the model's own, with {outputs}"
             raise DataError(f"{source}: {fault}; use replace")
-
-
-def _timm_file(name: str) -> Path:
-    """The file with a timm model's weights: from the hub's cache, or downloaded to it."""
-    import timm
-    from huggingface_hub import constants, hf_hub_download, try_to_load_from_cache
-
-    cfg = timm.get_pretrained_cfg(name)
-    repository = cfg.hf_hub_id if cfg is not None else None
-    if not repository:
-        raise OptionError("model", "pretrained", f"timm has no weights of {name} on its hub; use false, or a file")
-    files = (cfg.hf_hub_filename,) if cfg.hf_hub_filename else ("model.safetensors", "pytorch_model.bin")
-    for file in files:
-        found = try_to_load_from_cache(repository, file)
-        if isinstance(found, str):
-            return Path(found)
-    fault = "the hub cannot be reached"
-    if hub_reachable(constants.ENDPOINT):
-        for file in files:
-            try:
-                return Path(hf_hub_download(repository, file))
-            except Exception as error:  # another file name, a broken connection, a full disk: the advice is the same
-                fault = f"{file} could not be fetched ({' '.join(str(error).split())[:160]})"
-    raise OptionError(
-        "model",
-        "pretrained",
-        f"{name}: {fault}; get {files[0]} of '{repository}' where it can be, put it here, and set pretrained = {files[0]} (or false)",
-    )
-
-
-def _torchvision_state(name: str) -> State:
-    from torchvision.models import get_model_weights
-
-    weights = get_model_weights(name).DEFAULT
-    folder = Path(torch.hub.get_dir()) / "checkpoints"
-    file = Path(weights.url).name
-    if not (folder / file).is_file() and not hub_reachable(weights.url):
-        raise OptionError(
-            "model", "pretrained", f"{name}: the hub cannot be reached; put {file} into {folder}, or set pretrained to its path (or false)"
-        )
-    try:
-        return dict(weights.get_state_dict(progress=True, check_hash=True))
-    except Exception as error:
-        raise OptionError("model", "pretrained", f"{name}: {file} could not be fetched ({error}); put it into {folder}") from None
 
 
 def _check_forward(module: nn.Module, name: str, classes: int, channels: int, size: Size) -> None:

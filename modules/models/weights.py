@@ -1,8 +1,7 @@
-"""Pretrained weights: from a file or from a library's hub, and into a model whose first and last layer may differ."""
+"""Weights of a file, and into a model whose first and last layer may differ."""
 
 from __future__ import annotations
 
-import os
 import pickle
 import re
 from collections import OrderedDict
@@ -14,7 +13,6 @@ from typing import Any
 import torch
 from torch import nn
 
-from modules.compute.network import host_reachable
 from modules.config.errors import DataError, OptionError, shorten
 
 State = dict[str, torch.Tensor]
@@ -83,11 +81,6 @@ def load_weights(module: nn.Module, state: Mapping[str, torch.Tensor], source: s
     versioned = OrderedDict(given)
     versioned._metadata = getattr(module.state_dict(), "_metadata", None)  # type: ignore[attr-defined]
     module.load_state_dict(versioned, strict=False)
-
-
-def hub_reachable(address: str, seconds: float = 5.0) -> bool:
-    """Whether the host of a hub answers; asked first, since the libraries retry for a minute."""
-    return os.environ.get("HF_HUB_OFFLINE", "") not in ("1", "true", "True") and host_reachable(address, seconds)
 
 
 def _read_safetensors(path: Path) -> State:

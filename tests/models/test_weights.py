@@ -277,7 +277,7 @@ def test_a_download_that_fails_is_not_called_an_unreachable_hub(monkeypatch: pyt
     def full(repository: str, file: str) -> str:
         raise OSError("No space left on device")
 
-    monkeypatch.setattr("modules.models.build.hub_reachable", lambda address: True)
+    monkeypatch.setattr("modules.models.hub.hub_reachable", lambda address: True)
     monkeypatch.setattr(huggingface_hub, "try_to_load_from_cache", lambda repository, file: None)
     monkeypatch.setattr(huggingface_hub, "hf_hub_download", full)
     with pytest.raises(OptionError, match=r"could not be fetched \(No space left on device\); get model\.safetensors of 'timm/"):

@@ -17,6 +17,7 @@ import torch
 from PIL import Image
 
 from modules.data.images import ImageFiles
+from modules.jobs import restoring
 from modules.models.cutting import Trunk
 from modules.prediction.predictions import load_predictions
 from modules.reporting.sinks import Silence
@@ -218,6 +219,19 @@ def test_a_test_image_that_changed_is_predicted_anew(runs: Path, tmp_path: Path)
     second = submitted(root, "after", "inference.run=head")
     assert [row for row in range(12) if not np.array_equal(first[row], second[row])] == [3]
     np.testing.assert_allclose(second, submitted(root, "images", "inference.run=head", "model.feature_cache=off"), atol=1e-5)
+
+
+def test_a_frozen_model_that_is_alone_and_learnt_from_images_is_not_cut_to_predict(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two share a trunk; for one there is nothing to share, and to cut it takes several forward passes."""
+    more = ("model.freeze=backbone", "model.feature_cache=off", "hyper_params.epochs=1")
+    root = make_runs(tmp_path, {"one": (*more, "split.train_folds=0"), "two": (*more, "model.pretrained=false")})
+    calls: list[str] = []
+    cut = restoring.cut_where
+    monkeypatch.setattr(restoring, "cut_where", lambda *arguments: calls.append("cut") or cut(*arguments))
+    submitted(root, "one", "inference.run=one")
+    assert calls == []
+    submitted(root, "two", "inference.run=two")
+    assert calls == ["cut"]
 
 
 def test_on_says_why_it_cannot_be_done_and_auto_goes_on_without(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
