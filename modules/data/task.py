@@ -1,0 +1,103 @@
+"""What is asked of each image, and which answers there are: it travels with samples, predictions and checkpoints.
+
+The form of targets, and of what predictions are decided to, follows from the kind of the task, for N images:
+
+    multiclass, binary, ordinal   (N,) int64 positions in the classes; or (N, C) float32 shares that sum to 1 a row
+    multilabel                    (N, L) float32, 1 where the label is there, else 0
+    regression                    (N, R) float32, a column each of what is measured
+    multioutput                   (N, K) int64, a column each output, positions in its classes
+
+Predictions have a column for each of `Task.columns`: probabilities, or for ordinal and regression values.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Targets = NDArray[Any]
+
+SUM_TO_ONE = ("multiclass", "binary", "multioutput")
+VALUES = ("ordinal", "regression")  # no probabilities
+
+
+@dataclass(frozen=True)
+class Scale:
+    """Mean and standard deviation of the training labels, and the range that predictions are clipped to."""
+
+    mean: float
+    std: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Output:
+    """One thing that is told of an image: its classes in order (multilabel: its labels), or of numbers their scale.
+
+    ordinal has both: the values of its classes are 0, 1, 2, ...
+    """
+
+    name: str
+    classes: tuple[str, ...] = ()
+    scale: Scale | None = None
+
+
+@dataclass(frozen=True)
+class Task:
+    """kind: as [data] task. outputs: one; of regression and multioutput one a label column.
+
+    factors: of composite classes what they are made of: class = position in the first factor, then in the second, ...,
+    as the digits of a number. head = separate predicts each factor.
+    """
+
+    kind: str
+    outputs: tuple[Output, ...]
+    factors: tuple[Output, ...] = ()
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns of predictions: classes or labels; OUTPUT:CLASS where there are several outputs; what has a value its name."""
+        if self.kind in VALUES:
+            return tuple(output.name for output in self.outputs)
+        if self.kind == "multioutput":
+            return tuple(f"{output.name}:{name}" for output in self.outputs for name in output.classes)
+        return self.outputs[0].classes
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Of the first output."""
+        return self.outputs[0].classes
+
+    @property
+    def parts(self) -> tuple[slice, ...]:
+        """The columns of each output; of values and multilabel one a column."""
+        sizes = [len(output.classes) for output in self.outputs] if self.kind in SUM_TO_ONE else [1] * len(self.columns)
+        ends = np.cumsum(sizes).tolist()
+        return tuple(slice(end - size, end) for end, size in zip(ends, sizes, strict=True))
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, content: Mapping[str, Any]) -> Task:
+        return cls(content["kind"], *(tuple(map(_output, content[part])) for part in ("outputs", "factors")))
+
+
+def classification(name: str, classes: tuple[str, ...], kind: str = "multiclass") -> Task:
+    """A task of one output with these classes."""
+    return Task(kind, (Output(name, classes),))
+
+
+def _output(content: Mapping[str, Any]) -> Output:
+    scale = content["scale"]
+    return Output(content["name"], tuple(content["classes"]), None if scale is None else Scale(**scale))
+
+
+def positions(targets: Targets) -> NDArray[np.int64]:
+    """(N,) class positions; of shares that of the largest one, the first of those that are equal."""
+    return np.asarray(targets.argmax(axis=1) if targets.ndim == 2 else targets, dtype=np.int64)
