@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from modules.config.schema import Config, Data, Split
+from modules.config.tasks import LOSSES_OF, METRICS_OF, choose_loss
 
 
 @dataclass(frozen=True)
@@ -28,14 +29,85 @@ def contradictions(config: Config) -> list[Contradiction]:
         if value != "auto" and len(value) not in (1, data.channels):
             message = f"expected {data.channels} numbers, as data.channels says, got {len(value)}"
             found.append(Contradiction((("data", name), ("data", "channels")), message))
-    if len(data.label_columns) > 1:
-        message = f"expected one column for task = {data.task}, got {len(data.label_columns)}"
-        found.append(Contradiction((("data", "label_columns"), ("data", "task")), message))
     for name in ("mixup", "cutmix"):
         if getattr(config.augmentation, name) > 0 and hyper.batch_size == 1:
             message = "images of one batch are blended, and batch_size is 1; use 2 or more"
             found.append(Contradiction((("augmentation", name), ("hyper_params", "batch_size")), message))
-    return [*found, *_of_sources(config), *_of_splits(config), *_of_phases(config), *_of_features(config), *_of_views(config)]
+    return [
+        *found,
+        *_of_tasks(config),
+        *_of_sources(config),
+        *_of_splits(config),
+        *_of_phases(config),
+        *_of_features(config),
+        *_of_views(config),
+    ]
+
+
+def _of_tasks(config: Config) -> Iterator[Contradiction]:
+    """Losses, metrics, columns and whatever else goes with some tasks alone."""
+    data, hyper = config.data, config.hyper_params
+    task = ("data", "task")
+    for name, value, known in (("loss", hyper.loss, LOSSES_OF), ("metric", hyper.metric, METRICS_OF)):
+        if value != "auto" and value not in known[data.task]:
+            message = f"expected one of auto, {', '.join(known[data.task])} for task = {data.task}, got '{value}'"
+            yield Contradiction((("hyper_params", name), task), message)
+    count = len(data.label_columns)
+    if count > 1 and data.task in ("binary", "ordinal"):
+        yield Contradiction((("data", "label_columns"), task), f"expected one column for task = {data.task}, got {count}")
+    if count == 1 and data.task == "multioutput":
+        yield Contradiction((("data", "label_columns"), task), "expected a column for each output, got one; with one it is multiclass")
+    if len(set(data.label_columns)) < count:
+        yield Contradiction((("data", "label_columns"),), f"expected different columns, got '{', '.join(data.label_columns)}'")
+    if data.task == "multilabel" and count == 1 and data.label_separator is None:
+        message = "task = multilabel needs what stands between the labels of a cell, such as space, or several label_columns"
+        yield Contradiction((("data", "label_separator"), task), message)
+    if data.label_separator is not None and (data.task != "multilabel" or count > 1):
+        message = "only task = multilabel with one of label_columns has several labels in a cell"
+        yield Contradiction((("data", "label_separator"), task, ("data", "label_columns")), message)
+    if data.source in ("folder", "torchvision", "digits") and data.task not in ("multiclass", "binary"):
+        advice = "use multiclass, or source = csv" if data.source == "digits" else "use multiclass, binary, or source = csv"
+        yield Contradiction((task, ("data", "source")), f"source = {data.source} has a class an image, and no {data.task} labels; {advice}")
+    if data.target_range != "auto" and data.task != "regression":
+        yield Contradiction((("data", "target_range"), task), f"only task = regression has one, and task is {data.task}")
+    if isinstance(data.target_range, tuple) and (len(data.target_range) != 2 or data.target_range[0] >= data.target_range[1]):
+        yield Contradiction((("data", "target_range"),), "expected low, high, with low below high")
+    if hyper.metric_weights is not None and (data.task != "multioutput" or len(hyper.metric_weights) != count):
+        message = (
+            f"expected {count} numbers, one for each of label_columns" if data.task == "multioutput" else "only task = multioutput has them"
+        )
+        yield Contradiction((("hyper_params", "metric_weights"), task, ("data", "label_columns")), message)
+    yield from _of_targets(config)
+
+
+def _of_targets(config: Config) -> Iterator[Contradiction]:
+    """What needs classes, where a task has none."""
+    data, hyper = config.data, config.hyper_params
+    task = ("data", "task")
+    if data.task in ("regression", "multioutput", "ordinal") and hyper.class_weights != "none":
+        yield Contradiction((("hyper_params", "class_weights"), task), f"task = {data.task} has no class weights; use none")
+    if data.task in ("regression", "multioutput", "multilabel") and hyper.sampler == "balanced":
+        yield Contradiction((("hyper_params", "sampler"), task), f"balanced needs one class an image, and task is {data.task}; use shuffle")
+    if hyper.label_smoothing > 0 and choose_loss(hyper.loss, data.task) in ("mse", "mae", "huber"):
+        yield Contradiction(
+            (("hyper_params", "label_smoothing"), ("hyper_params", "loss"), task), "a loss of numbers has no classes to smooth; use 0"
+        )
+    for name in ("geometric", "logit", "rank", "vote"):
+        if config.inference.ensemble == name and data.task in ("ordinal", "regression"):
+            yield Contradiction(
+                (("inference", "ensemble"), task), f"{name} is made of probabilities, and task = {data.task} has none; use mean"
+            )
+    if config.split.method == "multilabel_stratified" and data.task != "multilabel":
+        yield Contradiction((("split", "method"), task), f"multilabel_stratified goes with task = multilabel, and task is {data.task}")
+    if config.split.method in ("stratified", "stratified_group") and data.task == "multilabel":
+        advice = "use multilabel_stratified" if config.split.method == "stratified" else "use group"
+        yield Contradiction((("split", "method"), task), f"{config.split.method} needs one class an image; {advice}")
+    if config.inference.empty_labels != "best" and data.task != "multilabel":
+        yield Contradiction(
+            (("inference", "empty_labels"), task), f"only task = multilabel has rows without a label, and task is {data.task}"
+        )
+    if config.inference.unknown_class is not None and data.task not in ("multiclass", "binary"):
+        yield Contradiction((("inference", "unknown_class"), task), f"goes with task = multiclass, and task is {data.task}")
 
 
 def _of_sources(config: Config) -> Iterator[Contradiction]:

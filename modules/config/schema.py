@@ -65,7 +65,12 @@ class Data:
         learnt=True,
     )
     dataset: str | None = option(None, "torchvision: FashionMNIST, CIFAR10, ...; found under data_path, or fetched to it", learnt=True)
-    task: Literal["multiclass"] = option("multiclass", "what is predicted: one class an image", learnt=True)
+    task: Literal["multiclass", "binary", "multilabel", "ordinal", "regression", "multioutput"] = option(
+        "multiclass",
+        "what is predicted: one class an image; binary: one of two, by a single output; multilabel: any number of labels; ordinal:"
+        " classes 0, 1, 2, ... in an order; regression: numbers; multioutput: a class for each of several columns",
+        learnt=True,
+    )
     train_csv: str = option("train.csv", "the table with the labels")
     train_images: str = option("train", "folder of the training images")
     test_csv: str | None = option(None, "the table of test ids; blank: the ids of sample_submission")
@@ -75,7 +80,17 @@ class Data:
     )
     id_column: str | None = option(None, "blank: the first column of sample_submission")
     image_column: str | None = option(None, "the column with the image's path in its folder; blank: the id")
-    label_columns: tuple[str, ...] = option(("label",), "the column with the class, a number or a name")
+    label_columns: tuple[str, ...] = option(
+        ("label",),
+        "the column with the class, a number or a name; several: a column a class or label with 0 and 1, or votes, or of regression and"
+        " multioutput one each",
+    )
+    label_separator: str | None = option(
+        None, "multilabel: between the labels of one cell: space, comma, semicolon, pipe, or any other text", learnt=True
+    )
+    target_range: Literal["auto", "none"] | tuple[float, ...] = option(
+        "auto", "regression: low, high, to which predictions are clipped; auto: those of the training labels; none: not at all", learnt=True
+    )
     group_column: str | None = option(None, "samples that must stay in one fold: a person, a patient", learnt=True)
     image_suffix: str | None = option(None, "added to an id that has none, such as .jpg")
     image_size: Size = option(Size(32, 32), "the model's input in pixels: N, or H, W", at_least=8, at_most=8192, learnt=True)
@@ -106,15 +121,24 @@ class Data:
 class Split:
     """Folds: who trains, who validates."""
 
-    method: Literal["auto", "kfold", "stratified", "group", "stratified_group", "holdout", "predefined", "none"] = option(
+    method: Literal[
+        "auto", "kfold", "stratified", "group", "stratified_group", "multilabel_stratified", "holdout", "predefined", "none"
+    ] = option(
         "auto",
-        "auto: stratified_group where there is a group_column, else stratified; holdout: one fold; predefined: fold_column says;"
-        " none: no validation, everything trains, for the last refit",
+        "auto: stratified_group where there are groups, else stratified for classes (multilabel_stratified for labels), kfold for numbers;"
+        " holdout: one fold; predefined: fold_column says; none: no validation, everything trains, for the last refit",
         learnt=True,
     )
     folds: int = option(5, "number of folds", at_least=2, at_most=1000, learnt=True)
     repeats: int = option(1, "times that the folds are made, each time otherwise", at_least=1, at_most=1000, learnt=True)
     train_folds: Literal["all"] | tuple[int, ...] = option("all", "all, or the numbers of those that are trained: 0, 2", at_least=0)
+    bins: int = option(
+        10,
+        "regression: parts of equal size that numbers are sorted into, where a method is stratified",
+        at_least=2,
+        at_most=1000,
+        learnt=True,
+    )
     holdout: float = option(0.2, "share of the samples that the one fold of holdout validates", above=0, below=1, learnt=True)
     fold_column: str | None = option(
         None, "predefined: the column of train_csv with each sample's fold; -1: never validated, always trains", learnt=True
@@ -143,8 +167,11 @@ class Model:
         "what of it begins to train when, epoch: module names, such as 2: layer4, 4: layer3, 6: all; each time with a schedule of its own",
         learnt=True,
     )
-    head: Literal["replace", "append"] = option(
-        "replace", "a new last layer: in the place of the library's, or append: a linear layer after all of its outputs", learnt=True
+    head: Literal["replace", "append", "separate"] = option(
+        "replace",
+        "a new last layer: in the place of the library's, or append: a linear layer after all of its outputs; separate: one for each thing"
+        " that classes are made of (mask: mask, gender, age), whose probabilities are multiplied",
+        learnt=True,
     )
     head_init: Literal["auto", "default", "xavier", "kaiming", "normal", "zeros"] = option(
         "auto",
@@ -235,8 +262,11 @@ class HyperParams:
         learnt=True,
     )
     warmup_epochs: float = option(0.0, "linear, from near zero; may be a part of an epoch", at_least=0, at_most=MANY, learnt=True)
-    loss: Literal["auto", "cross_entropy", "focal", "bce", "f1"] = option(
-        "auto", "auto: cross entropy; bce: each class against the others; f1: 1 - soft macro F1 of the batch", learnt=True
+    loss: Literal["auto", "cross_entropy", "focal", "bce", "f1", "mse", "mae", "huber"] = option(
+        "auto",
+        "auto: cross entropy; binary, multilabel: bce; ordinal, regression: mse. bce: each class against the others; ordinal: each step of"
+        " the order; f1: 1 - soft macro F1 of the batch",
+        learnt=True,
     )
     focal_gamma: float = option(
         2.0, "focal: how much less what is known already counts; 0: cross entropy", at_least=0, at_most=100, learnt=True
@@ -248,8 +278,32 @@ class HyperParams:
     sampler: Literal["shuffle", "balanced"] = option(
         "shuffle", "balanced: an epoch has as many images of each class; of rare ones several times the same", learnt=True
     )
-    metric: Literal["auto", "accuracy", "macro_f1", "micro_f1", "balanced_accuracy", "log_loss", "roc_auc"] = option(
-        "auto", "what the best epoch is chosen by, and the score that is reported; auto: accuracy", learnt=True
+    metric: Literal[
+        "auto",
+        "accuracy",
+        "f1",
+        "macro_f1",
+        "micro_f1",
+        "samples_f1",
+        "balanced_accuracy",
+        "macro_recall",
+        "log_loss",
+        "roc_auc",
+        "average_precision",
+        "map",
+        "kl",
+        "qwk",
+        "rmse",
+        "mae",
+    ] = option(
+        "auto",
+        "what the best epoch is chosen by, and the score that is reported; auto: accuracy; multilabel: macro_f1; ordinal: qwk;"
+        " regression: rmse; multioutput: macro_recall",
+        learnt=True,
+    )
+    map_at: int = option(5, "map: how many of the most probable classes count", at_least=1, at_most=MANY, learnt=True)
+    metric_weights: tuple[float, ...] | None = option(
+        None, "multioutput: what each column counts in the metric, such as 2, 1, 1; blank: all alike", above=0, at_most=MANY, learnt=True
     )
     patience: int = option(5, "epochs without improvement before a fold stops; 0: never", at_least=0, at_most=MANY, learnt=True)
     min_delta: float = option(0.0, "an improvement is more than this", at_least=0, at_most=MANY, learnt=True)
@@ -273,6 +327,16 @@ class Inference:
     )
     weights: Literal["uniform", "score", "oof"] = option(
         "uniform", "of the models: all alike; by their fold's score; or of several runs, fitted on their out-of-fold predictions"
+    )
+    decision: Literal["auto", "plain", "global", "per_class"] = option(
+        "auto",
+        "how probabilities become labels; plain: the most probable class, .5, the nearest; global: one threshold for all labels; per_class:"
+        " thresholds, weights of classes or cut points, fitted out of fold; auto: fitted where the metric gains by it",
+    )
+    empty_labels: str = option("best", "multilabel: what an image without a label gets; best: the most probable one; none; or a label")
+    unknown_class: str | None = option(None, "the class that is given where no class is as probable as unknown_below")
+    unknown_below: Literal["auto"] | float = option(
+        "auto", "auto: fitted out of fold, where training has samples of unknown_class", above=0, below=1
     )
     batch_size: int = option(0, "0: as in training", at_least=0, at_most=MANY)
     submission_path: str = option("submissions", "where submissions and their ledger are written")

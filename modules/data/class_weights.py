@@ -8,21 +8,28 @@ from sklearn.utils.class_weight import compute_class_weight
 
 from modules.config.errors import OptionError, hint, shorten
 from modules.config.values import ClassWeights
-from modules.data.samples import Rows
+from modules.data.task import Targets, Task, positions
 
 
-def weigh_classes(asked: str | ClassWeights, classes: tuple[str, ...], train_targets: Rows) -> NDArray[np.float32] | None:
-    """(classes,) weights; None where all are alike. train_targets: (rows,) the classes of the rows that a fold trains on.
+def weigh_classes(asked: str | ClassWeights, task: Task, train_targets: Targets) -> NDArray[np.float32] | None:
+    """(classes,) weights; None where all are alike. train_targets: of the rows that a fold trains
+    on, (rows,) classes, or (rows, classes) shares or labels.
 
     balanced is scikit-learn's, n / (classes * count): the mean over those rows is 1, and so is the weight of a class that
-    none of them has. Raises OptionError as `order_weights` does.
+    none of them has. A label's weight counts where it is there; balanced is the rows without it for each row with it.
+    Raises OptionError as `order_weights` does.
     """
     if asked == "none":
         return None
     if isinstance(asked, ClassWeights):
-        return np.array(order_weights(asked, classes), dtype=np.float32)
-    weights, present = np.ones(len(classes), dtype=np.float32), np.unique(train_targets)
-    weights[present] = compute_class_weight("balanced", classes=present, y=train_targets)
+        return np.array(order_weights(asked, task.classes), dtype=np.float32)
+    weights = np.ones(len(task.classes), dtype=np.float32)
+    if task.kind == "multilabel":
+        with_it = train_targets.sum(axis=0)
+        return np.where(with_it > 0, (len(train_targets) - with_it) / np.maximum(with_it, 1), weights).astype(np.float32)
+    labels = positions(train_targets)
+    present = np.unique(labels)
+    weights[present] = compute_class_weight("balanced", classes=present, y=labels)
     return weights
 
 

@@ -40,7 +40,8 @@ def describe_duplicates(samples: Samples, folds: Sequence[Fold], test: Samples |
     numbers = number_contents(*parts)
     own, of_test = numbers[: len(samples)], numbers[len(samples) :]
     _, first, inverse = np.unique(own, return_index=True, return_inverse=True)
-    differ = np.unique(own[samples.targets != samples.targets[first][inverse]])
+    apart = samples.targets != samples.targets[first][inverse]
+    differ = np.unique(own[apart.reshape(len(own), -1).any(axis=1)])
     shared = [np.intersect1d(own[fold.train_rows], own[fold.valid_rows]) for fold in folds]
     divided = np.unique(np.concatenate(shared)) if shared else np.array([], dtype=np.int64)
     tested = np.intersect1d(own, of_test)

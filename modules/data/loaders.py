@@ -30,10 +30,11 @@ class Draw(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """images: (batch, height, width, channels) uint8, or features. targets: (batch,) int64, -1 where unknown. rows: (batch,) int64."""
+    """images: (batch, height, width, channels) uint8, or features. targets: a row an image, of the task's form;
+    None: unknown. rows: (batch,) int64."""
 
     images: torch.Tensor
-    targets: torch.Tensor
+    targets: torch.Tensor | None
     rows: torch.Tensor
 
 
@@ -118,8 +119,8 @@ class ImageBatches(Dataset[Batch | DataError]):
         except DataError as error:
             return error
         rows = np.array([draw.row for draw in draws], dtype=np.int64)
-        targets = np.full(len(rows), -1) if self.samples.targets is None else self.samples.targets[rows]
-        return Batch(torch.from_numpy(images), torch.from_numpy(targets), torch.from_numpy(rows))
+        targets = None if self.samples.targets is None else torch.from_numpy(self.samples.targets[rows])
+        return Batch(torch.from_numpy(images), targets, torch.from_numpy(rows))
 
     def _image(self, draw: Draw) -> Pixels:
         pixels = self.samples.images.read(draw.row, self.preprocessing.channels)

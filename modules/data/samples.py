@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from modules.config.errors import DataError, shorten
 from modules.data.images import Images
+from modules.data.task import Targets, Task
 
 Text = NDArray[np.str_]
 Rows = NDArray[np.int64]
@@ -21,14 +22,14 @@ Rows = NDArray[np.int64]
 class Samples:
     """N images with their ids, and for training their labels.
 
-    ids: (N,) text. targets: (N,) positions in `classes`, or None for a test set without answers. groups: (N,) text, or
-    None. extra: (N,) true for those that train and are never validated, or None where there are none.
+    ids: (N,) text. targets: of the form that `task` gives them, or None for a test set without answers. groups: (N,) text,
+    or None. extra: (N,) true for those that train and are never validated, or None where there are none.
     """
 
     ids: Text
     images: Images
-    classes: tuple[str, ...]
-    targets: Rows | None = None
+    task: Task
+    targets: Targets | None = None
     groups: Text | None = None
     extra: NDArray[np.bool_] | None = None
 

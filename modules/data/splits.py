@@ -16,7 +16,10 @@ from modules.compute.seeding import derive_seed
 from modules.config.errors import DataError, OptionError, shorten
 from modules.config.schema import Split
 from modules.data.samples import Rows, Samples, Text
+from modules.data.task import absent_classes, positions
 
+NAMED = ("multiclass", "binary", "ordinal")  # kinds whose strata are their classes
+HOLDOUT_BINS = 10
 GROUPED = ("group", "stratified_group")
 SPLITTERS = {"kfold": KFold, "stratified": StratifiedKFold, "group": GroupKFold, "stratified_group": StratifiedGroupKFold}
 FINEST_HOLDOUT = 20  # parts that whole groups are dealt into, of which some are held out
@@ -33,10 +36,28 @@ class Fold:
 
 
 def resolve_method(split: Split, samples: Samples) -> str:
-    """The method's name; auto is stratified_group where the samples have groups, else stratified."""
+    """The method's name; auto keeps groups whole where the samples have any, and classes even where there are such."""
     if split.method != "auto":
         return split.method
-    return "stratified" if samples.groups is None else "stratified_group"
+    if samples.task.kind == "multilabel":
+        return "multilabel_stratified" if samples.groups is None else "group"
+    if samples.groups is not None:
+        return "stratified_group"
+    return "kfold" if samples.task.kind in ("regression", "multioutput") else "stratified"
+
+
+def strata(samples: Samples, bins: int) -> Rows:
+    """(N,) the number of the class of each sample; of numbers the part of `bins` equal ones that it is in; of several outputs,
+    and of labels, that of their combination.
+    """
+    targets, kind = samples.targets, samples.task.kind
+    assert targets is not None
+    if kind == "regression":
+        edges = np.quantile(targets[:, 0], np.linspace(0, 1, bins + 1)[1:-1])
+        return np.asarray(np.searchsorted(np.unique(edges), targets[:, 0], side="right"), dtype=np.int64)
+    if kind in ("multilabel", "multioutput"):
+        return np.asarray(np.unique(targets, axis=0, return_inverse=True)[1].reshape(-1), dtype=np.int64)
+    return positions(targets)
 
 
 def make_folds(samples: Samples, split: Split, seed: int, declared: Text | None = None) -> tuple[Fold, ...]:
@@ -81,9 +102,9 @@ def check_folds(samples: Samples, folds: Sequence[Fold], method: str, repeats: i
         expected = repeats if samples.extra is None else np.where(samples.extra, 0, repeats)
         assert np.all(validated == expected), "a row is validated twice or never"
     for fold in folds:
-        missing = sorted(set(range(len(samples.classes))) - set(samples.targets[fold.train_rows].tolist()))
+        missing = absent_classes(samples.task, samples.targets[fold.train_rows])
         if missing:
-            names = shorten(samples.classes[index] for index in missing)
+            names = shorten(missing)
             advice = {
                 "predefined": "change fold_column",
                 "kfold": "use fewer folds, or split.method = stratified",
@@ -151,7 +172,7 @@ def _divide(samples: Samples, split: Split, method: str, seed: int) -> list[Rows
     _check_counts(samples, method, split.folds)
     splitter = SPLITTERS[method](n_splits=split.folds, shuffle=True, random_state=seed)
     groups = samples.groups if method in GROUPED else None
-    return [valid for _, valid in splitter.split(np.zeros(len(samples)), samples.targets, groups)]
+    return [valid for _, valid in splitter.split(np.zeros(len(samples)), strata(samples, split.bins), groups)]
 
 
 def _hold_out(samples: Samples, split: Split, method: str, seed: int) -> list[Rows]:
@@ -159,13 +180,17 @@ def _hold_out(samples: Samples, split: Split, method: str, seed: int) -> list[Ro
     assert samples.targets is not None
     if samples.groups is not None:
         return [_hold_out_groups(samples, split.holdout, seed)]
-    counts = np.bincount(samples.targets, minlength=len(samples.classes))
-    alone = [samples.classes[index] for index in np.flatnonzero(counts < 2)]
-    if alone:
-        raise OptionError("split", "method", f"holdout needs two samples of every class; there is one of {shorten(alone)}")
+    kept = strata(samples, split.bins)
+    counts = np.bincount(kept)
+    alone = np.flatnonzero(counts < 2)
+    if len(alone) and samples.task.kind in NAMED:
+        names = shorten(samples.task.classes[index] for index in alone)
+        raise OptionError("split", "method", f"holdout needs two samples of every class; there is one of {names}")
+    if len(alone):  # combinations of labels or outputs: those that come once are one
+        kept = np.where(np.isin(kept, alone), -1, kept) if len(alone) > 1 else np.zeros_like(kept)
     try:
         splitter = StratifiedShuffleSplit(n_splits=1, test_size=split.holdout, random_state=seed)
-        _, valid = next(splitter.split(np.zeros(len(samples)), samples.targets))
+        _, valid = next(splitter.split(np.zeros(len(samples)), kept))
     except ValueError:
         share = f"{split.holdout:g} of {len(samples)} samples"
         raise OptionError("split", "holdout", f"{share} leaves fewer than one of each of {len(counts)} classes on a side") from None
@@ -175,7 +200,8 @@ def _hold_out(samples: Samples, split: Split, method: str, seed: int) -> list[Ro
 def _hold_out_groups(samples: Samples, share: float, seed: int) -> Rows:
     """Groups are dealt into parts as even as stratified_group makes them; as many parts are held out as come nearest to the share."""
     assert samples.groups is not None and samples.targets is not None
-    groups, most = len(set(samples.groups.tolist())), int(np.bincount(samples.targets).max())
+    kept = strata(samples, HOLDOUT_BINS)
+    groups, most = len(set(samples.groups.tolist())), int(np.bincount(kept).max())
     if groups < 2 or most < 2:
         raise OptionError("split", "method", f"holdout needs two {'groups' if groups < 2 else 'samples of a class'} or more")
     finest = min(FINEST_HOLDOUT, groups, most)  # scikit-learn makes no more parts than the largest class has samples
@@ -186,17 +212,17 @@ def _hold_out_groups(samples: Samples, share: float, seed: int) -> Rows:
     splitter = StratifiedGroupKFold(n_splits=parts, shuffle=True, random_state=seed)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # of a class with fewer samples than parts; check_folds looks at what came out
-        pairs = list(splitter.split(np.zeros(len(samples)), samples.targets, samples.groups))
+        pairs = list(splitter.split(np.zeros(len(samples)), kept, samples.groups))
     return np.concatenate([valid for _, valid in pairs[:held]])
 
 
 def _check_counts(samples: Samples, method: str, folds: int) -> None:
-    assert samples.targets is not None
+    named = samples.task.kind in NAMED
     if len(samples) < folds:
         raise OptionError("split", "folds", f"{folds} folds need {folds} samples or more, there are {len(samples)}")
     if method in ("stratified", "stratified_group"):
-        counts = np.bincount(samples.targets, minlength=len(samples.classes))
-        rare = [f"{samples.classes[index]} ({counts[index]})" for index in np.flatnonzero(counts < folds)]
+        counts = np.bincount(strata(samples, folds), minlength=len(samples.task.classes))
+        rare = [f"{samples.task.classes[index]} ({counts[index]})" for index in np.flatnonzero(counts < folds)] if named else []
         if rare:
             raise OptionError("split", "folds", f"{folds} folds need {folds} samples of every class; too few of {shorten(rare)}")
     if method not in GROUPED:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TextIO
+from typing import TextIO, TypeVar
 
 import pandas as pd
 
 from modules.config.errors import DataError, OptionError, hint, shorten
+
+Read = TypeVar("Read")
 
 
 def read_table(path: Path, section: str, option: str, may_be_empty: bool = False) -> pd.DataFrame:
@@ -17,6 +20,14 @@ def read_table(path: Path, section: str, option: str, may_be_empty: bool = False
     Comma, semicolon or tab separate, whichever the header has most of. Raises DataError in one line for a file that is
     missing, empty, not UTF-8 or not a table; `option` is the one that named it.
     """
+    table = open_table(path, section, option, parse_table)
+    if table.empty and not may_be_empty:
+        raise DataError(f"{path}: the table has no rows")
+    return table
+
+
+def open_table(path: Path, section: str, option: str, parse: Callable[[TextIO, str], Read]) -> Read:
+    """What `parse` makes of the open file and its separator. Raises DataError likewise; ValueError of `parse` too becomes one."""
     if not path.is_file():
         others = sorted(file.name for file in path.parent.glob("*.csv")) if path.parent.is_dir() else []
         found = (
@@ -25,18 +36,28 @@ def read_table(path: Path, section: str, option: str, may_be_empty: bool = False
         raise OptionError(section, option, f"{path}: no such file; {found}{hint(path.name, others)}")
     try:
         with open(path, newline="", encoding="utf-8-sig") as file:
-            table = parse_table(file, separator(path))
+            return parse(file, separator(path))
     except UnicodeDecodeError as error:
         raise DataError(f"{path}: expected UTF-8 text, got byte 0x{error.object[error.start]:02x}; save the table as UTF-8") from None
     except (csv.Error, ValueError) as error:
         raise DataError(f"{path}: not a table: {error}") from None
-    if table.empty and not may_be_empty:
-        raise DataError(f"{path}: the table has no rows")
-    return table
 
 
 def parse_table(file: TextIO, separates: str) -> pd.DataFrame:
     """The table in an open file. Raises ValueError or csv.Error for what is not one."""
+    header, records = read_records(file, separates)
+    rows, lines = [], []
+    for line, record in records:
+        rows.append(record)
+        lines.append(line)
+    return pd.DataFrame(rows, columns=header, index=lines, dtype=str)
+
+
+def read_records(file: TextIO, separates: str) -> tuple[list[str], Iterator[tuple[int, list[str]]]]:
+    """The header of an open file; and for each row the line that it begins at, and its cells, as many as the header has.
+
+    Blank lines are left out. Raises ValueError or csv.Error for what is no table.
+    """
     records = csv.reader(file, delimiter=separates, strict=True)
     header = next(records, None)
     if not header:
@@ -44,15 +65,17 @@ def parse_table(file: TextIO, separates: str) -> pd.DataFrame:
     twice = sorted({name for name in header if header.count(name) > 1})
     if twice:
         raise ValueError(f"column {shorten(map(repr, twice))} stands more than once in its header")
-    rows, lines, before = [], [], records.line_num
-    for record in records:
-        if len(record) > len(header):
-            raise ValueError(f"expected {len(header)} cells in line {before + 1}, got {len(record)}")
-        if record:
-            rows.append(record + [""] * (len(header) - len(record)))
-            lines.append(before + 1)
+
+    def rows() -> Iterator[tuple[int, list[str]]]:
         before = records.line_num
-    return pd.DataFrame(rows, columns=header, index=lines, dtype=str)
+        for record in records:
+            if len(record) > len(header):
+                raise ValueError(f"expected {len(header)} cells in line {before + 1}, got {len(record)}")
+            if record:
+                yield before + 1, record + [""] * (len(header) - len(record))
+            before = records.line_num
+
+    return header, rows()
 
 
 def separator(path: Path) -> str:

@@ -22,17 +22,17 @@ from numpy.typing import NDArray
 Targets = NDArray[Any]
 
 SUM_TO_ONE = ("multiclass", "binary", "multioutput")
-VALUES = ("ordinal", "regression")  # no probabilities
+VALUED = ("ordinal", "regression")  # no probabilities
 
 
 @dataclass(frozen=True)
 class Scale:
-    """Mean and standard deviation of the training labels, and the range that predictions are clipped to."""
+    """Mean and standard deviation of the training labels, and the range that predictions are clipped to, if any."""
 
     mean: float
     std: float
-    low: float
-    high: float
+    low: float | None
+    high: float | None
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class Task:
     @property
     def columns(self) -> tuple[str, ...]:
         """The columns of predictions: classes or labels; OUTPUT:CLASS where there are several outputs; what has a value its name."""
-        if self.kind in VALUES:
+        if self.kind in VALUED:
             return tuple(output.name for output in self.outputs)
         if self.kind == "multioutput":
             return tuple(f"{output.name}:{name}" for output in self.outputs for name in output.classes)
@@ -80,8 +80,22 @@ class Task:
         ends = np.cumsum(sizes).tolist()
         return tuple(slice(end - size, end) for end, size in zip(ends, sizes, strict=True))
 
+    def describe(self) -> str:
+        """`10 classes`, `19 labels`, `the number score`, `3 outputs (168, 11, 7 classes)`."""
+        if self.kind == "regression":
+            return f"the number {self.columns[0]}" if len(self.columns) == 1 else f"{len(self.columns)} numbers"
+        if self.kind == "multioutput":
+            return f"{len(self.outputs)} outputs ({', '.join(str(len(output.classes)) for output in self.outputs)} classes)"
+        what = {"multilabel": "labels", "ordinal": "ordered classes"}.get(self.kind, "classes")
+        return f"{len(self.classes)} {what}"
+
     def to_dict(self) -> dict[str, Any]:
-        return asdict(self)
+        """Of what JSON has: read back from there it is the same."""
+        parts = {"outputs": self.outputs, "factors": self.factors}
+        return {
+            "kind": self.kind,
+            **{name: [{**asdict(each), "classes": list(each.classes)} for each in part] for name, part in parts.items()},
+        }
 
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> Task:
@@ -91,6 +105,30 @@ class Task:
 def classification(name: str, classes: tuple[str, ...], kind: str = "multiclass") -> Task:
     """A task of one output with these classes."""
     return Task(kind, (Output(name, classes),))
+
+
+def absent_classes(task: Task, targets: Targets) -> list[str]:
+    """The classes or labels that none of these rows has; of several outputs OUTPUT:CLASS."""
+    if task.kind == "regression":
+        return []
+    if task.kind == "multioutput":
+        columns = zip(task.outputs, targets.T, strict=True)
+        return [
+            f"{each.name}:{each.classes[index]}" for each, column in columns for index in range(len(each.classes)) if index not in column
+        ]
+    if task.kind == "multilabel":
+        return [name for name, there in zip(task.classes, targets.sum(axis=0), strict=True) if not there]
+    present = set(positions(targets).tolist())
+    return [name for index, name in enumerate(task.classes) if index not in present]
+
+
+def same_question(first: Task, second: Task) -> bool:
+    """Whether they ask the same and know the same classes, in the same order; the numbers of their scales may differ."""
+    return (first.kind, first.columns, [output.classes for output in first.outputs]) == (
+        second.kind,
+        second.columns,
+        [output.classes for output in second.outputs],
+    )
 
 
 def _output(content: Mapping[str, Any]) -> Output:

@@ -6,6 +6,7 @@ import numpy as np
 
 from modules.config.errors import DataError, shorten
 from modules.data.samples import Samples
+from modules.data.task import absent_classes
 from modules.jobs.remarks import say
 
 TOLD = 20
@@ -26,7 +27,8 @@ def without_bad_images(samples: Samples) -> Samples:
     if found:
         say(f"warning: {len(found)} training images are left out, since they cannot be read:", *found)
     kept = samples.take(np.array([row for row, problem in enumerate(problems) if not problem], dtype=np.int64))
-    lost = set(range(len(samples.classes))) - set(kept.targets.tolist() if kept.targets is not None else ())
+    assert kept.targets is not None
+    lost = absent_classes(samples.task, kept.targets)
     if lost:
-        raise DataError(f"no image of class {shorten(samples.classes[index] for index in sorted(lost))} can be read")
+        raise DataError(f"no image of class {shorten(lost)} can be read")
     return kept

@@ -41,7 +41,7 @@ def check_network(config: Config, run: RunDirectory | None) -> tuple[Network, bo
         if run is None:
             raise
         pretrained = config.model.pretrained
-    source = pretrained.weights(pretrained.folds[0], ()) if isinstance(pretrained, WarmStart) else pretrained
+    source = pretrained.weights(pretrained.folds[0], None) if isinstance(pretrained, WarmStart) else pretrained
     network = build_network(config.model, 2, config.data.channels, config.data.image_size, source if run is None else False)
     for phase in make_phases(config.model, config.hyper_params):
         find_frozen(network, phase.freeze, phase.unfrozen)

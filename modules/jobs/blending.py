@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from modules.compute.process import Process
 from modules.config.errors import DataError, OptionError, shorten
 from modules.config.schema import Config
-from modules.data.samples import Rows
+from modules.data.task import Targets, Task
 from modules.jobs.out_of_fold import OutOfFold, out_of_fold
 from modules.jobs.remarks import say
 from modules.jobs.restoring import Member
@@ -52,8 +52,8 @@ class Blend:
         return tuple(member for run in self.runs for member in run.members)
 
     @property
-    def classes(self) -> tuple[str, ...]:
-        return self.runs[0].classes
+    def task(self) -> Task:
+        return self.runs[0].task
 
     @property
     def metric(self) -> Metric:
@@ -66,10 +66,10 @@ class Blend:
 
 @dataclass(frozen=True)
 class SharedRows:
-    """The rows that all runs have out of fold. members: (runs, N, classes). targets: (N,). coverage: of the training samples."""
+    """The rows that all runs have out of fold. members: (runs, N, columns). targets: of the N rows. coverage: of the training samples."""
 
     members: NDArray[np.float32]
-    targets: Rows
+    targets: Targets
     coverage: float
 
 
@@ -88,7 +88,8 @@ def make_blend(config: Config, runs: tuple[TrainedRun, ...], process: Process, q
     weights = _member_weights(config, runs, shared)
     if shared is None:
         return Blend(runs, weights, measured, None, 0.0)
-    score = metric.score(shared.targets, combine(shared.members, how, _run_weights(runs, weights)))
+    combined = combine(shared.members, how, runs[0].task, _run_weights(runs, weights))
+    score = metric.measure(runs[0].task, shared.targets, combined)
     return Blend(runs, weights, measured, score, shared.coverage)
 
 
@@ -136,7 +137,7 @@ def _measure(run: TrainedRun, found: OutOfFold | None) -> Measured:
         return Measured(None, None)
     if found is None or found.tta == run.result["tta"]:
         return Measured(run.result["oof"], run.result["tta"])
-    return Measured(run.metric.score(found.targets, found.predictions.probabilities), found.tta)
+    return Measured(run.metric.measure(run.task, found.targets, found.predictions.values), found.tta)
 
 
 def _member_weights(config: Config, runs: Sequence[TrainedRun], shared: SharedRows | None) -> tuple[float, ...]:
@@ -154,7 +155,11 @@ def _member_weights(config: Config, runs: Sequence[TrainedRun], shared: SharedRo
         if shared is None:
             raise OptionError("inference", "weights", "oof needs samples that all runs have out of fold, and there are none; use uniform")
         fitted = select(
-            shared.members, config.inference.ensemble, lambda values: metric.score(shared.targets, values), metric.greater_is_better
+            shared.members,
+            config.inference.ensemble,
+            runs[0].task,
+            lambda values: metric.measure(runs[0].task, shared.targets, values),
+            metric.greater_is_better,
         )
         return tuple(share / len(run.checkpoints) for run, share in zip(runs, fitted, strict=True) for _ in run.checkpoints)
     return uniform
@@ -186,7 +191,7 @@ def _shared_rows(runs: Sequence[TrainedRun], known: Sequence[OutOfFold | None]) 
     for run, other in zip(runs, targets, strict=True):
         if not np.array_equal(other, targets[0]):
             raise DataError(f"{runs[0].name} and {run.name} cannot be blended: the same ids have other labels")
-    members = np.stack([each.predictions.probabilities[places] for each, places in zip(single, rows, strict=True)])
+    members = np.stack([each.predictions.values[places] for each, places in zip(single, rows, strict=True)])
     samples = len(single[0].predictions.ids) / runs[0].result["coverage"]
     return SharedRows(members, targets[0], len(ids) / samples)
 
@@ -195,7 +200,7 @@ def _one_row_an_id(found: OutOfFold) -> OutOfFold:
     ids, first, inverse, counts = np.unique(found.predictions.ids, return_index=True, return_inverse=True, return_counts=True)
     if len(ids) == len(found.predictions.ids):
         return found
-    total = np.zeros((len(ids), len(found.predictions.classes)))
-    np.add.at(total, inverse, found.predictions.probabilities.astype(np.float64))
+    total = np.zeros((len(ids), len(found.predictions.task.columns)))
+    np.add.at(total, inverse, found.predictions.values.astype(np.float64))
     means = np.asarray(total / counts[:, None], dtype=np.float32)
-    return OutOfFold(Predictions(ids, found.predictions.classes, means), found.targets[first], found.tta)
+    return OutOfFold(Predictions(ids, found.predictions.task, means), found.targets[first], found.folds[first], found.tta)

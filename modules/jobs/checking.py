@@ -14,6 +14,7 @@ from modules.jobs.failures import short_of_memory, told
 from modules.models.build import Network
 from modules.models.freezing import count_trained, find_frozen
 from modules.reporting.sinks import Silence
+from modules.reporting.tables import describe_targets
 from modules.training.fold import train_epoch_of
 from modules.training.parts import make_learner, make_network, steps_per_epoch, train_batches
 from modules.training.phases import TrainingPhase
@@ -43,22 +44,18 @@ def check_plan(plan: Plan) -> list[str]:
 def _check_test_images(config: Config, plan: Plan) -> int:
     """Looks at the test table and every test image's header; returns their number. Raises UserError."""
     folder = contest_folder(config.data, config.settings.data_path)
-    test = load_test(config.data, folder, plan.samples.classes)
+    test = load_test(config.data, folder, plan.samples.task)
     refuse_bad_images(test)
     return len(test)
 
 
 def _describe(plan: Plan, test_samples: int) -> list[str]:
     samples, epochs = plan.samples, plan.epochs
-    assert samples.targets is not None
-    counts = np.bincount(samples.targets, minlength=len(samples.classes))
-    classes = ", ".join(f"{name} {count}" for name, count in list(zip(samples.classes, counts, strict=True))[:12])
-    more = " ..." if len(samples.classes) > 12 else ""
     steps = [steps_per_epoch(plan, train_batches(plan, fold)) for fold in plan.folds]
     size = plan.preprocessing.size
     lines = [
         f"samples   {len(samples)} to train with, {test_samples} to predict",
-        f"classes   {len(samples.classes)}: {classes}{more}",
+        *describe_targets(samples),
         _describe_folds(plan),
         f"images    {plan.preprocessing.channels} x {size.height} x {size.width}, {plan.preprocessing.resize}",
         f"steps     {sum(steps) * epochs:,}: {epochs} epochs of {', '.join(map(str, steps))} steps, at most",

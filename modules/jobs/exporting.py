@@ -16,10 +16,12 @@ from modules.compute.process import Process
 from modules.compute.storage import write_atomically, write_json
 from modules.config.command_line import Command
 from modules.config.schema import Config, Inference
+from modules.config.tasks import choose_loss
 from modules.config.values import Size
 from modules.jobs.trained import Checkpoint, TrainedRun, open_trained, restore_member
 from modules.models.build import WITH_AUXILIARY
 from modules.models.heads import APPENDED, find_stem
+from modules.prediction.logits import network_outputs
 
 # timm's own words for what [model] pooling names; torchvision has no such argument.
 TIMM_POOLINGS = ("avg", "max", "avgmax")
@@ -107,7 +109,9 @@ def _save_weights(path: Path, checkpoint: Checkpoint) -> None:
 def _recipe(run: TrainedRun) -> Recipe:
     model = replace(run.config.model, **run.checkpoints[0]["network"])
     preprocessing = run.preprocessing
-    arguments: dict[str, Any] = {} if model.head == "append" else {"num_classes": len(run.classes)}
+    arguments: dict[str, Any] = (
+        {} if model.head == "append" else {"num_classes": network_outputs(run.task, run.config.model, run.config.hyper_params)}
+    )
     changed = [APPENDED] if model.head == "append" else []
     module = restore_member(run, run.checkpoints[0], _plainly())
     if model.library == "timm":
@@ -167,7 +171,9 @@ def _describe(run: TrainedRun, recipe: Recipe, files: list[str], code: str, faul
         "run": run.name,
         "library": recipe.library,
         "name": recipe.name,
-        "classes": list(run.classes),
+        "classes": list(run.task.columns),
+        "task": run.task.to_dict(),
+        "loss": choose_loss(run.config.hyper_params.loss, run.task.kind),
         "channels": preprocessing.channels,
         "image_size": list(preprocessing.size),
         "resize": preprocessing.resize,

@@ -14,8 +14,7 @@ from modules.compute.storage import write_json
 from modules.data.samples import Rows
 from modules.jobs.failures import short_of_memory, told
 from modules.jobs.remarks import say
-from modules.prediction.metrics import Metric, find_metric
-from modules.prediction.predictions import Predictions, Probabilities, load_predictions, save_predictions
+from modules.prediction.predictions import Predictions, Values, load_predictions, save_predictions
 from modules.runs.directory import RunDirectory
 from modules.runs.records import FoldResult, Sink
 from modules.training.fold import train_fold
@@ -41,10 +40,10 @@ def finish_run(plan: Plan, run: RunDirectory, results: Sequence[FoldResult]) -> 
     none) scores are None.
     """
     assert plan.samples.targets is not None
-    metric = find_metric(plan.config.hyper_params.metric)
-    rows, numbers, probabilities = _join(plan, [run.fold(fold.number).predictions for fold in plan.folds])
-    oof = Predictions(plan.samples.ids[rows], plan.samples.classes, probabilities)
-    save_predictions(run.oof, oof, plan.samples.targets[rows], numbers)
+    metric, task = plan.metric, plan.samples.task
+    rows, numbers, values = _join(plan, [run.fold(fold.number).predictions for fold in plan.folds])
+    oof = Predictions(plan.samples.ids[rows], task, values)
+    save_predictions(run.oof, oof, plan.samples.targets[rows], numbers, plan.plainly)
     scores = [result.score for result in results]
     scored = len(rows) > 0
     candidates = len(plan.samples) if plan.samples.extra is None else int((~plan.samples.extra).sum())
@@ -54,12 +53,13 @@ def finish_run(plan: Plan, run: RunDirectory, results: Sequence[FoldResult]) -> 
         "folds": scores if scored else [None] * len(scores),
         "mean": float(np.mean(scores)) if scored else None,
         "std": float(np.std(scores)) if scored else None,
-        "oof": metric.score(plan.samples.targets[rows], probabilities) if scored else None,
-        "oof_without_tta": _oof_without_tta(plan, run, metric) if scored else None,
+        "oof": metric.measure(task, plan.samples.targets[rows], values, plan.plainly) if scored else None,
+        "oof_without_tta": _oof_without_tta(plan, run) if scored else None,
         "coverage": len(np.unique(rows)) / candidates,
         "fold_numbers": [fold.number for fold in plan.folds],
         "best_epochs": [result.best_epoch for result in results],
-        "classes": list(plan.samples.classes),
+        "classes": list(task.columns),
+        "task": task.to_dict(),
         "tta": plan.config.inference.tta,
         "debug": plan.config.settings.debug,
         "run_id": plan.run_id,
@@ -69,22 +69,22 @@ def finish_run(plan: Plan, run: RunDirectory, results: Sequence[FoldResult]) -> 
     return content
 
 
-def _oof_without_tta(plan: Plan, run: RunDirectory, metric: Metric) -> float | None:
+def _oof_without_tta(plan: Plan, run: RunDirectory) -> float | None:
     """The score of the same rows without views; None where no views are configured, and `oof` is that score."""
     if plan.config.inference.tta == "none":
         return None
     assert plan.samples.targets is not None
-    rows, _, probabilities = _join(plan, [run.fold(fold.number).predictions_without_tta for fold in plan.folds])
-    return metric.score(plan.samples.targets[rows], probabilities)
+    rows, _, values = _join(plan, [run.fold(fold.number).predictions_without_tta for fold in plan.folds])
+    return plan.metric.measure(plan.samples.task, plan.samples.targets[rows], values, plan.plainly)
 
 
-def _join(plan: Plan, files: Sequence[Path]) -> tuple[Rows, Rows, Probabilities]:
-    """Of all folds' predictions, in each fold's file, the rows (N,), the folds' numbers (N,) and the probabilities (N, C), by row."""
+def _join(plan: Plan, files: Sequence[Path]) -> tuple[Rows, Rows, Values]:
+    """Of all folds' predictions, in each fold's file, the rows (N,), the folds' numbers (N,) and the values (N, columns), by row."""
     rows = np.concatenate([fold.valid_rows for fold in plan.folds])
     numbers = np.concatenate([np.full(len(fold.valid_rows), fold.number) for fold in plan.folds])
-    probabilities = np.concatenate([load_predictions(file).probabilities for file in files])
+    values = np.concatenate([load_predictions(file, plan.samples.task).values for file in files])
     order = np.lexsort((numbers, rows))
-    return rows[order], numbers[order], probabilities[order]
+    return rows[order], numbers[order], values[order]
 
 
 def _warn_of_space(run: RunDirectory) -> None:

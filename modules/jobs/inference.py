@@ -13,28 +13,29 @@ import numpy as np
 from modules.compute.process import Process, start_process
 from modules.config.errors import OptionError, gather
 from modules.config.schema import Config
-from modules.data.samples import Rows, Samples
+from modules.data.samples import Samples
 from modules.data.sources import contest_folder, id_column, load_test, template_path
+from modules.data.task import Targets
 from modules.jobs.bad_images import refuse_bad_images
 from modules.jobs.blending import Blend, Measured
 from modules.jobs.passes import predict_members
 from modules.jobs.remarks import say
 from modules.jobs.trained import TrainedRun
 from modules.prediction.ensemble import combine
-from modules.prediction.predictions import Predictions, check_probabilities
+from modules.prediction.predictions import Predictions, check_predictions
 from modules.prediction.submission import Template, find_output, name_after, read_answers, read_template, write_submission
 
 
 @dataclass(frozen=True)
 class TestSet:
-    """What is to be predicted, the template that takes it, and where they are known the (N,) true classes.
+    """What is to be predicted, the template that takes it, and where they are known the true targets.
 
     output: the copy of the submission under a fixed name, where one is asked for.
     """
 
     samples: Samples
     template: Template
-    answers: Rows | None
+    answers: Targets | None
     output: Path | None
 
 
@@ -46,21 +47,21 @@ def load_test_set(config: Config, runs: Sequence[TrainedRun]) -> TestSet:
     run = runs[0]
     _refuse_ranks(config, run)
     folder = contest_folder(config.data, config.settings.data_path)
-    samples = load_test(config.data, folder, run.classes)
+    samples = load_test(config.data, folder, run.task)
     column = id_column(config.data, folder)
     submissions, own_template = Path(config.inference.submission_path), template_path(config.data, folder)
     data = config.data
     inputs = [folder / name for name in (data.sample_submission, data.train_csv, data.test_csv, data.extra_csv) if name]
     inputs += [Path(config.inference.answers)] if config.inference.answers else []
 
-    def answers() -> Rows | None:
+    def answers() -> Targets | None:
         path = config.inference.answers
         if not path:
             return samples.targets
-        return read_answers(Path(path), column, config.data.label_columns[0], samples.ids, run.classes)
+        return read_answers(Path(path), column, config.data, samples.ids, run.task)
 
     template, known, output, *_ = gather(
-        lambda: read_template(own_template, column, samples.ids, run.classes, run.metric),
+        lambda: read_template(own_template, column, samples.ids, run.task, run.metric),
         answers,
         lambda: find_output(submissions, config.inference.output, inputs),
         lambda: refuse_bad_images(samples),
@@ -82,12 +83,12 @@ def start(config: Config) -> Process:
 
 def predict_test(config: Config, blend: Blend, test: Samples, process: Process, quiet: bool) -> Predictions:
     """The ensemble's predictions: every fold's model of every run."""
-    probabilities = predict_members(config, blend.members, test, np.arange(len(test)), process, quiet)
-    for each in probabilities:
-        check_probabilities(Predictions(test.ids, blend.classes, each), "predictions of the test set")
-    combined = combine(probabilities, config.inference.ensemble, blend.weights)
-    predictions = Predictions(test.ids, blend.classes, combined, are_ranks=config.inference.ensemble == "rank")
-    check_probabilities(predictions, "predictions of the test set")
+    members = predict_members(config, blend.members, test, np.arange(len(test)), process, quiet)
+    for each in members:
+        check_predictions(Predictions(test.ids, blend.task, each), "predictions of the test set")
+    combined = combine(members, config.inference.ensemble, blend.task, blend.weights)
+    predictions = Predictions(test.ids, blend.task, combined, are_ranks=config.inference.ensemble == "rank")
+    check_predictions(predictions, "predictions of the test set")
     return predictions
 
 

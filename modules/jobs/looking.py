@@ -14,6 +14,7 @@ from modules.jobs.exporting import export
 from modules.jobs.showing import show_data
 from modules.models.build import build_network, check_name
 from modules.models.freezing import freeze
+from modules.prediction.logits import network_outputs
 from modules.reporting.model_table import describe_model
 
 ASSUMED_CLASSES = 10
@@ -35,7 +36,8 @@ def look_at_model(command: Command) -> list[str]:
 def _count_classes(config: Config) -> int | None:
     """None where the data cannot be read: a model may be looked at before they are there."""
     try:
-        return len(load_train(config.data, contest_folder(config.data, config.settings.data_path)).classes)
+        task = load_train(config.data, contest_folder(config.data, config.settings.data_path)).task
+        return network_outputs(task, config.model, config.hyper_params)
     except (UserError, OSError):
         return None
 

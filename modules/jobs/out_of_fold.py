@@ -19,19 +19,23 @@ from modules.config.schema import Config
 from modules.data.samples import Rows, Samples
 from modules.data.sources import contest_folder, load_train
 from modules.data.tables import column, read_table
+from modules.data.task import Targets, same_question
 from modules.jobs.passes import predict_members
 from modules.jobs.remarks import say
 from modules.jobs.trained import TrainedRun
-from modules.prediction.predictions import PROBABILITY, Predictions, check_probabilities, load_predictions, to_csv
+from modules.prediction.predictions import PROBABILITY, Predictions, check_predictions, load_predictions, load_targets, to_csv
 from modules.runs.directory import RunDirectory
 
 
 @dataclass(frozen=True)
 class OutOfFold:
-    """predictions: of N training rows, by models that were not trained on them. targets: (N,) their classes. tta: their views."""
+    """predictions: of N training rows, by models that were not trained on them. targets: theirs. folds: (N,) the fold that
+    validated each. tta: the views.
+    """
 
     predictions: Predictions
-    targets: Rows
+    targets: Targets
+    folds: Rows
     tta: str
 
 
@@ -45,50 +49,39 @@ def out_of_fold(config: Config, run: TrainedRun, process: Process, quiet: bool) 
         return None
     tta, own = config.inference.tta, run.result["tta"]
     predictions = _load(run, run.directory.oof)
-    targets = _targets(run)
+    targets, folds = load_targets(run.directory.oof, run.task), _folds(run)
     if tta != own:
         kept = _kept(run, tta)
         try:
-            again = kept or _predict_again(config, run, predictions, targets, process, quiet)
+            again = kept or _predict_again(config, run, predictions, targets, folds, process, quiet)
         except (UserError, OSError) as error:
             reason = str(error).splitlines()[0]
             say(f"{run.name}: its CV score is that with tta {own}; with {tta} it cannot be measured here: {reason}")
-            return OutOfFold(predictions, targets, own)
+            return OutOfFold(predictions, targets, folds, own)
         if kept is None:
             _keep(run.directory, run.result, tta, again)
         predictions = again
-    return OutOfFold(predictions, targets, tta)
+    return OutOfFold(predictions, targets, folds, tta)
 
 
 def _load(run: TrainedRun, path: Path) -> Predictions:
-    predictions = load_predictions(path)
-    if predictions.classes != run.classes:
-        raise DataError(f"{path}: its classes, or their order, are not those of the run")
-    return predictions
+    return load_predictions(path, run.task)
 
 
-def _targets(run: TrainedRun) -> Rows:
-    table = read_table(run.directory.oof, "inference", "run")
-    position = {name: index for index, name in enumerate(run.classes)}
-    names = column(table, "target", run.directory.oof, "label_columns")
-    if not set(names) <= set(position):
-        raise DataError(f"{run.directory.oof}: damaged: targets that are no class of the run")
-    return np.array([position[name] for name in names], dtype=np.int64)
-
-
-def _predict_again(config: Config, run: TrainedRun, own: Predictions, targets: Rows, process: Process, quiet: bool) -> Predictions:
+def _predict_again(
+    config: Config, run: TrainedRun, own: Predictions, targets: Targets, folds: Rows, process: Process, quiet: bool
+) -> Predictions:
     """In the order of `own`: each row by the model of the fold that it names there. Raises UserError, OSError."""
     samples = _training_samples(run)
     row_of = {str(name): row for row, name in enumerate(samples.ids)}
-    folds = _folds(run)
     _check_same(samples, row_of, own.ids.tolist(), targets, run)
-    probabilities = np.full_like(own.probabilities, np.nan)
+    values = np.full_like(own.values, np.nan)
     for member in run.members:
         places = np.flatnonzero(folds == member[1]["fold"])
         rows = np.array([row_of[str(name)] for name in own.ids[places]], dtype=np.int64)
-        probabilities[places] = predict_members(config, [member], samples, rows, process, quiet)[0]
-    again = Predictions(own.ids, own.classes, probabilities)
-    check_probabilities(again, f"{run.directory.oof}, predicted again")
+        values[places] = predict_members(config, [member], samples, rows, process, quiet)[0]
+    again = Predictions(own.ids, own.task, values)
+    check_predictions(again, f"{run.directory.oof}, predicted again")
     return again
 
 
@@ -105,11 +98,11 @@ def _training_samples(run: TrainedRun) -> Samples:
     return load_train(run.config.data, contest_folder(run.config.data, run.config.settings.data_path))
 
 
-def _check_same(samples: Samples, row_of: dict[str, int], ids: Sequence[Any], targets: Rows, run: TrainedRun) -> None:
+def _check_same(samples: Samples, row_of: dict[str, int], ids: Sequence[Any], targets: Targets, run: TrainedRun) -> None:
     """Raises DataError where the training table is not the one that the run was trained with."""
     assert samples.targets is not None
     missing = sum(str(name) not in row_of for name in ids)
-    if missing or samples.classes != run.classes:
+    if missing or not same_question(samples.task, run.task):
         raise DataError(f"the training table has changed since ({missing} ids are gone)" if missing else "its classes have changed since")
     if not np.array_equal(samples.targets[[row_of[str(name)] for name in ids]], targets):
         raise DataError("labels in the training table have changed since")

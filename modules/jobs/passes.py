@@ -21,8 +21,8 @@ from modules.jobs.failures import told
 from modules.jobs.restoring import Member, Restored, restore_parts
 from modules.jobs.stored_features import BYTES, why_not
 from modules.jobs.trained import TrainedRun
-from modules.models.objectives import make_objective
 from modules.prediction.features import FOLDER, FeatureCache, plain_looks
+from modules.prediction.logits import task_objective
 from modules.prediction.predict import predict
 from modules.prediction.tta import VIEWS, View
 
@@ -34,11 +34,11 @@ def predict_members(
 
     Members that see images alike share one pass over them, in which each image is decoded once.
     """
-    probabilities: dict[int, NDArray[np.float32]] = {}
+    values: dict[int, NDArray[np.float32]] = {}
     for places in _sharing_a_pass(members):
         found = _one_pass(config, [members[place] for place in places], samples, rows, process, quiet)
-        probabilities.update(zip(places, found, strict=True))
-    return np.stack([probabilities[place] for place in range(len(members))])
+        values.update(zip(places, found, strict=True))
+    return np.stack([values[place] for place in range(len(members))])
 
 
 def _one_pass(
@@ -121,13 +121,13 @@ class _Work:
             [model for model in models if model is not None],
             self._shown(batches),
             self.rows,
-            len(run.classes),
+            len(run.task.columns),
             prepare,
-            make_objective(run.config.hyper_params.loss, 0.0),
+            task_objective(run.task, run.config.model, run.config.hyper_params),
             views,
             self.process,
             trunks,
-        ).probabilities
+        ).values
 
     def _sampler(self, members: Sequence[Member]) -> BatchSampler:
         return BatchSampler(self.rows, self.batch_size(members))
@@ -165,4 +165,5 @@ def _sharing_a_pass(members: Sequence[Member]) -> list[list[int]]:
 def _way(run: TrainedRun) -> tuple[object, ...]:
     """What a run's batches, and what becomes of its logits, depend on; the seed only where transforms may draw."""
     preprocessing = run.preprocessing
-    return preprocessing, run.config.hyper_params.loss, run.config.settings.seed if preprocessing.valid.calls else None
+    asked = run.task, run.config.model.head, run.config.hyper_params.loss
+    return preprocessing, *asked, run.config.settings.seed if preprocessing.valid.calls else None

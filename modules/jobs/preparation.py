@@ -88,7 +88,7 @@ def folds_of(samples: Samples, config: Config) -> tuple[Fold, ...]:
 def _with_known_weights(config: Config, samples: Samples) -> Samples:
     """The samples, where class_weights are of exactly their classes. Raises OptionError."""
     if isinstance(config.hyper_params.class_weights, ClassWeights):
-        order_weights(config.hyper_params.class_weights, samples.classes)
+        order_weights(config.hyper_params.class_weights, samples.task.classes)
     return samples
 
 

@@ -53,8 +53,9 @@ def describe_samples(samples: Samples) -> str:
     """A digest over ids, images (of files name and size), labels and groups: a resumed run must find what it started with."""
     assert samples.targets is not None
     total = sha256()
+    total.update(repr(samples.task.columns).encode())
     for row, target in enumerate(samples.targets):
         extra = "\textra" if samples.extra is not None and samples.extra[row] else ""
         group = "" if samples.groups is None else f"\t{samples.groups[row]}"
-        total.update(f"{samples.ids[row]}\t{samples.images.identity(row)}\t{samples.classes[target]}{group}{extra}\n".encode())
+        total.update(f"{samples.ids[row]}\t{samples.images.identity(row)}\t{target.tolist()}{group}{extra}\n".encode())
     return total.hexdigest()

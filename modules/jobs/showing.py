@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import torch
 
 from modules.compute.seeding import seed_torch
@@ -16,17 +15,18 @@ from modules.config.errors import gather, shorten
 from modules.config.schema import Config
 from modules.data.mixing import make_mixer
 from modules.data.pixels import Pixels, resize_image
-from modules.data.samples import Rows, Samples
+from modules.data.samples import Samples
 from modules.data.sources import contest_folder, load_train
-from modules.data.splits import Fold, resolve_method
+from modules.data.splits import Fold, resolve_method, strata
 from modules.data.transforms import apply, build_pipeline, check_pipeline, make_train_pipeline
 from modules.jobs.bad_images import refuse_bad_images, without_bad_images
 from modules.jobs.preparation import folds_of
+from modules.prediction.predictions import tell
 from modules.reporting.pictures import draw_grid
+from modules.reporting.tables import FOLDS_SHOWN, tabulate_folds
 
 PICTURE = Path("look") / "data.png"
 SHOWN = 8  # images a picture shows, and draws of each
-CLASSES_SHOWN = 40
 
 
 def show_data(command: Command) -> list[str]:
@@ -47,7 +47,7 @@ def _check_augmentation(config: Config) -> None:
 
 def _describe_samples(samples: Samples) -> list[str]:
     extra = "" if samples.extra is None else f", of them {int(samples.extra.sum())} extra, which only train"
-    lines = [f"samples   {len(samples)} of {len(samples.classes)} classes{extra}"]
+    lines = [f"samples   {len(samples)} of {samples.task.describe()}{extra}"]
     if samples.groups is not None:
         _, counts = np.unique(samples.groups, return_counts=True)
         lines.append(f"groups    {len(counts)}, of {counts.min()} to {counts.max()} samples")
@@ -70,18 +70,9 @@ def _describe_sizes(samples: Samples) -> list[str]:
 
 def _describe_folds(config: Config, samples: Samples, folds: Sequence[Fold]) -> list[str]:
     """A table of the classes: how many samples there are, and how many each fold validates."""
-    assert samples.targets is not None
-    count = len(samples.classes)
-    columns = {"samples": np.bincount(samples.targets, minlength=count)}
-    columns |= {f"fold {fold.number}": np.bincount(samples.targets[fold.valid_rows], minlength=count) for fold in folds[:10]}
-    table = pd.DataFrame(columns, index=pd.Index(samples.classes))
-    table = pd.concat([table, table.sum().to_frame("all").T])  # not table.loc["all"]: a class may be called that
-    lines = table.to_string().splitlines()
-    if count > CLASSES_SHOWN:
-        half = CLASSES_SHOWN // 2
-        lines = [*lines[: half + 1], f"... {count - 2 * half} more", *lines[-half - 1 :]]
-    more = f"; the first 10 of {len(folds)} are shown" if len(folds) > 10 else ""
-    return [f"folds     {resolve_method(config.split, samples)}; the table counts what each of them validates{more}", "", *lines, ""]
+    more = f"; the first {FOLDS_SHOWN} of {len(folds)} are shown" if len(folds) > FOLDS_SHOWN else ""
+    told = f"folds     {resolve_method(config.split, samples)}; the table counts what each of them validates{more}"
+    return [told, "", *tabulate_folds(samples, folds), ""]
 
 
 def _draw(config: Config, samples: Samples, fold: Fold) -> None:
@@ -95,18 +86,17 @@ def _draw(config: Config, samples: Samples, fold: Fold) -> None:
         seen = pixels if valid is None else apply(valid, pixels, seed, "valid", 0, position)
         draws = [apply(train, pixels, seed, fold.number, epoch, position) for epoch in range(1, SHOWN)]
         assert samples.targets is not None
-        name = samples.classes[samples.targets[row]]
+        name = " ".join(cell for cells in tell("", samples.task, samples.targets[[row]]).values() for cell in cells)
         rows.append((name[:20], [("validated as", seen), *((f"trained as, {number}", draw) for number, draw in enumerate(draws, 1))]))
-        views.append((draws[0], int(samples.targets[row])))
+        views.append((draws[0], row))
     title = f"augmentation.preset = {config.augmentation.preset}" if config.augmentation.train is None else "[augmentation] train"
     mixed = _mix(config, samples, views)
     draw_grid(PICTURE, [*rows, *mixed], f"{title}, mixup {config.augmentation.mixup:g}, cutmix {config.augmentation.cutmix:g}")
 
 
 def _of_each_class(samples: Samples, fold: Fold) -> list[int]:
-    """Rows that the fold trains on: the first of each class in turn, then the second, ..."""
-    assert samples.targets is not None
-    targets: Rows = samples.targets[fold.train_rows]
+    """Rows that the fold trains on: the first of each class (or set of labels, or part of the numbers) in turn, then the second, ..."""
+    targets = strata(samples, SHOWN)[fold.train_rows]
     turn = np.zeros(len(targets), dtype=np.int64)
     for target in np.unique(targets):
         places = np.flatnonzero(targets == target)
@@ -120,10 +110,10 @@ def _mix(config: Config, samples: Samples, views: Sequence[tuple[Pixels, int]]) 
         return []
     seed_torch(config.settings.seed, 0, 1)
     images = torch.from_numpy(np.stack([pixels for pixels, _ in views])).permute(0, 3, 1, 2).float()
-    targets = torch.tensor([target for _, target in views])
-    mixed, shares = make_mixer(config.augmentation, len(samples.classes))(images, targets)
+    assert samples.targets is not None
+    targets = torch.from_numpy(samples.targets[[row for _, row in views]])
+    mixed, shares = make_mixer(config.augmentation, [len(output.classes) for output in samples.task.outputs])(images, targets)
+    names = samples.task.classes if samples.task.kind == "ordinal" else samples.task.columns
     pixels = mixed.permute(0, 2, 3, 1).round().to(torch.uint8).numpy()
-    captions = [
-        " ".join(f"{samples.classes[index][:8]} {share:.2f}" for index, share in enumerate(row) if share > 0) for row in shares.tolist()
-    ]
+    captions = [" ".join(f"{names[index][:8]} {share:.2f}" for index, share in enumerate(row) if share > 0) for row in shares.tolist()]
     return [("mixed", list(zip(captions, pixels, strict=True)))]

@@ -14,7 +14,9 @@ from modules.config.errors import ConfigError, DataError, OptionError, shorten
 from modules.config.reader import read_config
 from modules.config.schema import Config
 from modules.data.preprocessing import Preprocessing
+from modules.data.task import Task, same_question
 from modules.models.build import Network, build_network
+from modules.prediction.logits import network_outputs
 from modules.prediction.metrics import Metric, find_metric
 from modules.prediction.tta import check_views
 from modules.runs.checkpoint import load_best
@@ -54,8 +56,8 @@ class TrainedRun:
         return self.directory.name
 
     @property
-    def classes(self) -> tuple[str, ...]:
-        return tuple(self.result["classes"])
+    def task(self) -> Task:
+        return Task.from_dict(self.result["task"])
 
     @property
     def preprocessing(self) -> Preprocessing:
@@ -63,7 +65,7 @@ class TrainedRun:
 
     @property
     def metric(self) -> Metric:
-        return find_metric(self.result["metric"])
+        return find_metric(self.config.hyper_params, self.task.kind)
 
     @property
     def members(self) -> tuple[tuple[TrainedRun, Checkpoint], ...]:
@@ -85,7 +87,7 @@ def open_trained(config: Config) -> tuple[TrainedRun, ...]:
     runs = tuple(_open(config, directory) for directory in directories)
     for run in runs:
         check_views(config.inference.tta, run.preprocessing.size, run.name)
-        if run.classes != runs[0].classes:
+        if not same_question(run.task, runs[0].task):
             raise DataError(_other_classes(runs[0], run))
     return runs
 
@@ -99,7 +101,13 @@ def restore_network(run: TrainedRun, checkpoint: Checkpoint, process: Process) -
     """Likewise, with the names of its head."""
     model = replace(run.config.model, **checkpoint["network"])
     preprocessing = run.preprocessing
-    network = build_network(model, len(run.classes), preprocessing.channels, preprocessing.size, pretrained=False)
+    network = build_network(
+        model,
+        network_outputs(run.task, run.config.model, run.config.hyper_params),
+        preprocessing.channels,
+        preprocessing.size,
+        pretrained=False,
+    )
     network.module.load_state_dict(checkpoint["model"])
     process.place(network.module)
     return network
@@ -133,6 +141,8 @@ def _refuse_contradictions(config: Config, own: Config, directory: RunDirectory,
 
 
 def _other_classes(first: TrainedRun, other: TrainedRun) -> str:
-    apart = sorted(set(first.classes) ^ set(other.classes))
+    apart = sorted(set(first.task.columns) ^ set(other.task.columns))
+    if first.task.kind != other.task.kind:
+        return f"{first.name} and {other.name} cannot be blended: task = {first.task.kind} and {other.task.kind}"
     difference = f"{shorten(apart)} in one of them only" if apart else "the same ones in another order"
     return f"{first.name} and {other.name} cannot be blended: their classes differ ({difference})"

@@ -1,15 +1,19 @@
 """A loss together with the activation that turns its logits into predictions, so that the two cannot part.
 
-A loss takes (batch, classes) logits, and targets as (batch,) int64 classes or as (batch, classes) float shares that sum to
-one a row, which mixup and cutmix make. It computes in float32, also under autocast, and is the mean over the images of a
-loss an image, whatever the class weights: so the mean over batches, or over batches that are accumulated to one step, is
-that over their images. torch's own division by the sum of the weights would not add up so. f1 alone looks at a whole batch.
+A loss takes (batch, logits) and targets of the form that the kind of task gives them: (batch,) int64 classes, or (batch,
+classes) float shares that sum to one a row, which mixup and cutmix make; multilabel (batch, labels) and regression (batch,
+numbers) float; multioutput (batch, outputs) int64, or the shares of all outputs side by side. It computes in float32, also
+under autocast, and is the mean over the images of a loss an image, whatever the class weights: so the mean over batches, or
+over batches that are accumulated to one step, is that over their images. torch's own division by the sum of the weights
+would not add up so. f1 alone looks at a whole batch.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from math import prod
+from typing import NamedTuple
 
 import torch
 from torch.nn import functional
@@ -21,26 +25,176 @@ TINY = 1e-12  # what a share or a sum of them is held away from 0 by, so that no
 
 @dataclass(frozen=True)
 class Objective:
-    """loss: logits and targets, as the module says, to a scalar. activation: (batch, classes) logits to probabilities."""
+    """loss: logits and targets, as the module says, to a scalar. activation: (batch, logits) to (batch, columns) predictions."""
 
     loss: Callable[[Tensor, Tensor], Tensor]
     activation: Callable[[Tensor], Tensor]
 
 
-def make_objective(loss: str, label_smoothing: float = 0.0, focal_gamma: float = 2.0, class_weights: Tensor | None = None) -> Objective:
-    """The objective that [hyper_params] loss names; auto is cross entropy. Smoothing: Szegedy et al. 2016.
+class Range(NamedTuple):
+    """Of numbers that are learnt: mean and standard deviation, and the bounds of predictions, if any."""
 
-    class_weights: (classes,) float32 on the device of the logits, or None for all alike.
+    mean: float
+    std: float
+    low: float | None
+    high: float | None
+
+
+def count_logits(loss: str, kind: str, sizes: Sequence[int]) -> int:
+    """How many numbers a network gives an image. sizes: classes of each output; of labels and numbers one for each, of size 1."""
+    if kind == "binary":
+        return 2 if loss == "cross_entropy" else 1
+    if kind == "ordinal":
+        return sizes[0] if loss == "cross_entropy" else sizes[0] - 1 if loss == "bce" else 1
+    return sum(sizes)
+
+
+def make_objective(
+    loss: str,
+    label_smoothing: float = 0.0,
+    focal_gamma: float = 2.0,
+    class_weights: Tensor | None = None,
+    kind: str = "multiclass",
+    sizes: Sequence[int] = (),
+    ranges: Sequence[Range] = (),
+) -> Objective:
+    """The objective of a loss, by its name in LOSSES_OF, for a kind of task. Smoothing: Szegedy et al. 2016.
+
+    class_weights: (classes,) float32 on the device of the logits, or None for all alike; multilabel: of what is there.
+    sizes: as for count_logits. ranges: of each number, for ordinal of the position of the class. composite is a multiclass
+    task whose classes are made of as many factors as there are sizes, each predicted by itself.
     """
     smoothing, weights = label_smoothing, class_weights
+    if kind == "multilabel":
+        return _of_labels(loss, smoothing, weights, focal_gamma)
+    if kind == "regression":
+        return _of_numbers(loss, ranges)
+    if kind == "ordinal" and loss == "bce":
+        return _of_steps(sizes[0], smoothing)
+    if kind == "ordinal" and loss in DISTANCES:
+        return _of_positions(loss, ranges[0], sizes[0])
     losses: Mapping[str, Callable[[Tensor, Tensor], Tensor]] = {
         "cross_entropy": lambda logits, targets: cross_entropy(logits, targets, smoothing, weights),
         "focal": lambda logits, targets: focal(logits, targets, smoothing, weights, focal_gamma),
         "bce": lambda logits, targets: binary_cross_entropy(logits, targets, smoothing, weights),
         "f1": lambda logits, targets: soft_f1(logits, targets, smoothing, weights),
     }
-    name = "cross_entropy" if loss == "auto" else loss
-    return Objective(losses[name], scaled_sigmoid if name == "bce" else softmax)
+    if kind == "binary" and loss != "cross_entropy":
+        # Of two classes whose logits are 0 and x, cross entropy is binary cross entropy of x.
+        name = "cross_entropy" if loss == "bce" else loss
+        return Objective(
+            lambda logits, targets: losses[name](_against_zero(logits), targets), lambda logits: softmax(_against_zero(logits))
+        )
+    one = Objective(losses[loss], scaled_sigmoid if loss == "bce" else softmax)
+    if kind == "ordinal":
+        return Objective(one.loss, lambda logits: (softmax(logits) @ _order(logits, sizes[0]))[:, None])
+    return {"multioutput": _of_outputs, "composite": _of_factors}[kind](one, sizes) if kind in ("multioutput", "composite") else one
+
+
+def _of_labels(loss: str, smoothing: float, weights: Tensor | None, gamma: float) -> Objective:
+    """Each label by itself, there or not there; the mean over the labels. Smoothing moves both towards one half."""
+
+    def smooth(targets: Tensor) -> Tensor:
+        return targets.float() * (1 - smoothing) + smoothing / 2
+
+    def bce(logits: Tensor, targets: Tensor) -> Tensor:
+        return functional.binary_cross_entropy_with_logits(logits.float(), smooth(targets), pos_weight=weights)
+
+    def focal_of_each(logits: Tensor, targets: Tensor) -> Tensor:
+        """Lin et al. 2017, without its alpha."""
+        shares, there, absent = smooth(targets), functional.logsigmoid(logits.float()), functional.logsigmoid(-logits.float())
+        terms = -shares * absent.exp().clamp(min=TINY) ** gamma * there * (1 if weights is None else weights)
+        return (terms - (1 - shares) * there.exp().clamp(min=TINY) ** gamma * absent).mean()
+
+    def f1(logits: Tensor, targets: Tensor) -> Tensor:
+        return _soft_f1(logits.float().sigmoid(), smooth(targets), weights)
+
+    losses: Mapping[str, Callable[[Tensor, Tensor], Tensor]] = {"bce": bce, "focal": focal_of_each, "f1": f1}
+    return Objective(losses[loss], lambda logits: logits.float().sigmoid())
+
+
+def _of_numbers(loss: str, ranges: Sequence[Range]) -> Objective:
+    """Numbers less their mean, over their standard deviation; for bce shares of the way from low to high, by a sigmoid."""
+
+    def row(name: str, logits: Tensor, absent: float = 0.0) -> Tensor:
+        found = [getattr(each, name) for each in ranges]
+        return torch.tensor([absent if value is None else value for value in found], dtype=torch.float32, device=logits.device)
+
+    def clip(values: Tensor) -> Tensor:
+        return values.clamp(row("low", values, -torch.inf), row("high", values, torch.inf))
+
+    if loss == "bce":
+
+        def share_of(targets: Tensor) -> Tensor:
+            low = row("low", targets)
+            return ((targets.float() - low) / (row("high", targets) - low)).clamp(0, 1)
+
+        return Objective(
+            lambda logits, targets: functional.binary_cross_entropy_with_logits(logits.float(), share_of(targets)),
+            lambda logits: row("low", logits) + logits.float().sigmoid() * (row("high", logits) - row("low", logits)),
+        )
+    distance = DISTANCES[loss]
+    return Objective(
+        lambda logits, targets: distance(logits.float(), (targets.float() - row("mean", logits)) / row("std", logits)),
+        lambda logits: clip(logits.float() * row("std", logits) + row("mean", logits)),
+    )
+
+
+def _of_positions(loss: str, span: Range, classes: int) -> Objective:
+    """Ordered classes as the numbers 0, 1, 2, ...; of shares their mean."""
+    numbers = _of_numbers(loss, [span])
+
+    def loss_of(logits: Tensor, targets: Tensor) -> Tensor:
+        values = targets if targets.ndim == 1 else targets.float() @ _order(logits, classes)
+        return numbers.loss(logits, values[:, None])
+
+    return Objective(loss_of, numbers.activation)
+
+
+def _of_steps(classes: int, smoothing: float) -> Objective:
+    """Ordered classes by a logit for each step that is passed: class k has passed k of them (Frank and Hall 2001)."""
+
+    def loss(logits: Tensor, targets: Tensor) -> Tensor:
+        shares = functional.one_hot(targets, classes) if targets.ndim == 1 else targets
+        shares = shares.float() * (1 - smoothing) + smoothing / classes
+        passed = 1 - shares.cumsum(dim=1)[:, :-1]
+        return functional.binary_cross_entropy_with_logits(logits.float(), passed.clamp(0, 1))
+
+    return Objective(loss, lambda logits: logits.float().sigmoid().sum(dim=1, keepdim=True))
+
+
+def _of_outputs(one: Objective, sizes: Sequence[int]) -> Objective:
+    """Several outputs side by side: the sum of their losses."""
+
+    def loss(logits: Tensor, targets: Tensor) -> Tensor:
+        each = _side_by_side(targets, sizes) if targets.is_floating_point() else targets.unbind(dim=1)
+        return torch.stack([one.loss(*pair) for pair in zip(_side_by_side(logits, sizes), each, strict=True)]).sum()
+
+    return Objective(loss, lambda logits: torch.cat([one.activation(part) for part in _side_by_side(logits, sizes)], dim=1))
+
+
+def _of_factors(one: Objective, sizes: Sequence[int]) -> Objective:
+    """Classes made of factors: the sum of the factors' losses; a class's probability is the product of those of its factors."""
+    axes = range(1, len(sizes) + 1)
+
+    def loss(logits: Tensor, targets: Tensor) -> Tensor:
+        shares = functional.one_hot(targets, prod(sizes)).float() if targets.ndim == 1 else targets
+        cube = shares.reshape(-1, *sizes)
+        each = [cube.sum(dim=[other for other in axes if other != axis]) for axis in axes]
+        return torch.stack([one.loss(*pair) for pair in zip(_side_by_side(logits, sizes), each, strict=True)]).sum()
+
+    def activation(logits: Tensor) -> Tensor:
+        product = torch.ones(len(logits), 1, device=logits.device)
+        for part in _side_by_side(logits, sizes):
+            product = (product[:, :, None] * one.activation(part)[:, None, :]).flatten(1)
+        return product
+
+    return Objective(loss, activation)
+
+
+def _side_by_side(columns: Tensor, sizes: Sequence[int]) -> tuple[Tensor, ...]:
+    """(batch, all columns) to those of each output."""
+    return tuple(torch.split(columns, list(sizes), dim=1))
 
 
 def cross_entropy(logits: Tensor, targets: Tensor, smoothing: float, weights: Tensor | None) -> Tensor:
@@ -69,7 +223,10 @@ def soft_f1(logits: Tensor, targets: Tensor, smoothing: float, weights: Tensor |
     0 is the F1 of a class that a batch neither has nor predicts, as for scikit-learn's zero_division=0. This is a loss of
     the batch: the mean over batches is not that of one large batch, and batches want to hold every class.
     """
-    probabilities, shares = softmax(logits), _smooth(logits, targets, smoothing)
+    return _soft_f1(softmax(logits), _smooth(logits, targets, smoothing), weights)
+
+
+def _soft_f1(probabilities: Tensor, shares: Tensor, weights: Tensor | None) -> Tensor:
     both = (probabilities * shares).sum(dim=0)
     scores = 2 * both / (probabilities.sum(dim=0) + shares.sum(dim=0)).clamp(min=TINY)
     return 1 - (scores.mean() if weights is None else (scores * weights).sum() / weights.sum())
@@ -84,8 +241,24 @@ def scaled_sigmoid(logits: Tensor) -> Tensor:
     return functional.logsigmoid(logits.float()).softmax(dim=1)
 
 
+def _against_zero(logits: Tensor) -> Tensor:
+    """(batch, 1) logits to (batch, 2), of which the first is 0."""
+    return torch.cat([torch.zeros_like(logits), logits], dim=1)
+
+
+def _order(logits: Tensor, classes: int) -> Tensor:
+    return torch.arange(classes, dtype=torch.float32, device=logits.device)
+
+
 def _smooth(logits: Tensor, targets: Tensor, smoothing: float) -> Tensor:
     """(batch, classes) float32 shares: of classes or shares, with `smoothing` of them spread over all classes."""
     classes = logits.shape[1]
     shares = functional.one_hot(targets, classes) if targets.ndim == 1 else targets
     return shares.float() * (1 - smoothing) + smoothing / classes
+
+
+DISTANCES: Mapping[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "mse": functional.mse_loss,
+    "mae": functional.l1_loss,
+    "huber": functional.huber_loss,
+}

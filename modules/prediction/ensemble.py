@@ -1,6 +1,7 @@
 """Members to one: how the probabilities of several models become those of the ensemble.
 
-Each form takes (members, N, classes) float64 and (members,) weights that sum to 1, and gives (N, classes) float64.
+Each form takes, of classes that exclude each other, (members, N, classes) float64 and (members,) weights that sum to 1,
+and gives (N, classes) float64.
 """
 
 from __future__ import annotations
@@ -12,21 +13,32 @@ from numpy.typing import NDArray
 from scipy.special import expit
 from scipy.stats import rankdata
 
-from modules.prediction.predictions import Probabilities
+from modules.data.task import VALUED, Task
+from modules.prediction.predictions import Values
 
 Numbers = NDArray[np.float64]
 SMALLEST = float(np.finfo(np.float32).eps)  # logarithms never see a probability below it
 
 
-def combine(members: NDArray[np.float32], how: str, weights: Sequence[float] | Numbers | None = None) -> Probabilities:
-    """(members, N, classes) to (N, classes). `weights`: one a member, of any sum above 0; none: all alike.
+def combine(members: NDArray[np.float32], how: str, task: Task, weights: Sequence[float] | Numbers | None = None) -> Values:
+    """(members, N, columns) to (N, columns). `weights`: one a member, of any sum above 0; none: all alike.
 
-    All forms but `rank` give rows that sum to 1.
+    All forms but `rank` give rows that sum to 1 where those of the members do: for each output by itself. Labels that do
+    not exclude each other are combined one by one, each as two classes: there, not there. Values, that are no
+    probabilities, have a mean alone.
     """
-    form = FORMS[how]
+    assert task.kind not in VALUED or how == "mean"
     shares = np.ones(len(members)) if weights is None else np.asarray(weights, dtype=np.float64)
     assert shares.shape == (len(members),) and (shares >= 0).all() and shares.sum() > 0
-    return np.asarray(form(np.asarray(members, dtype=np.float64), shares / shares.sum()), dtype=np.float32)
+    exact, form = np.asarray(members, dtype=np.float64), FORMS[how]
+
+    def of_part(part: slice) -> Numbers:
+        if task.kind != "multilabel" or how in ("mean", "rank"):
+            return form(exact[:, :, part], shares / shares.sum())
+        there = exact[:, :, part]
+        return form(np.concatenate([there, 1 - there], axis=2), shares / shares.sum())[:, :1]
+
+    return np.asarray(np.concatenate([of_part(part) for part in task.parts], axis=1), dtype=np.float32)
 
 
 def _mean(members: Numbers, weights: Numbers) -> Numbers:

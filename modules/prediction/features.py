@@ -29,6 +29,7 @@ from modules.config.schema import Augmentation
 from modules.data.loaders import Batch, BatchSampler, Draw, ImageBatches, Loader
 from modules.data.preprocessing import Normalizer, Preprocessing
 from modules.data.samples import Rows, Samples
+from modules.data.task import Targets
 from modules.data.transforms import build_pipeline, describe_pipeline, make_train_pipeline
 from modules.models.cutting import Trunk
 from modules.prediction.feature_store import KEY_BYTES, FeatureStore, Floats
@@ -211,7 +212,7 @@ class Features:
 class _FeatureBatches(Dataset[Batch | DataError]):
     """places: (samples, looks) rows of the store. draw_seed: of one look an image; None: all of them."""
 
-    def __init__(self, store: FeatureStore, places: NDArray[np.int64], targets: Rows | None, draw_seed: tuple[int, ...] | None) -> None:
+    def __init__(self, store: FeatureStore, places: NDArray[np.int64], targets: Targets | None, draw_seed: tuple[int, ...] | None) -> None:
         self.store, self.places, self.targets, self.draw_seed = store, places, targets, draw_seed
 
     def __getitem__(self, draws: list[Draw]) -> Batch | DataError:
@@ -223,8 +224,8 @@ class _FeatureBatches(Dataset[Batch | DataError]):
             numbers = self.store.read(places.reshape(-1)).reshape(*places.shape, self.store.numbers)
         except DataError as error:
             return error
-        targets = np.full(len(rows), -1) if self.targets is None else self.targets[rows]
-        return Batch(torch.from_numpy(numbers), torch.from_numpy(targets), torch.from_numpy(rows))
+        targets = None if self.targets is None else torch.from_numpy(self.targets[rows])
+        return Batch(torch.from_numpy(numbers), targets, torch.from_numpy(rows))
 
     def _drawn(self, draw: Draw) -> int:
         assert self.draw_seed is not None

@@ -2,86 +2,99 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn import metrics
 
 from modules.config.errors import DataError
-from modules.data.samples import Rows
-from modules.prediction.predictions import Probabilities
+from modules.config.schema import HyperParams
+from modules.config.tasks import choose_metric
+from modules.data.task import Targets, Task, positions
+from modules.prediction.decisions import PLAIN, Decision
+from modules.prediction.predictions import Values
 
 
 @dataclass(frozen=True)
 class Metric:
-    """`score(targets, probabilities)` with (N,) class positions and (N, C) probabilities."""
+    """`score(targets, given, task)`: targets and labels are of the form that the task gives them, values are (N, columns)."""
 
     name: str
     greater_is_better: bool
-    score: Callable[[Rows, Probabilities], float]
-    takes_probabilities: bool = False
+    takes: Literal["labels", "values"]
+    score: Callable[..., float]
+
+    def measure(self, task: Task, targets: Targets, values: Values, decision: Decision = PLAIN) -> float:
+        """The score of predictions, decided first where the metric takes labels. Raises DataError where it is not defined."""
+        given = decision.decide(task, values) if self.takes == "labels" else values
+        return float(self.score(targets, given, task))
 
 
-def find_metric(name: str) -> Metric:
-    """The metric that [hyper_params] metric names; auto is accuracy."""
-    return METRICS["accuracy" if name == "auto" else name]
+def find_metric(hyper: HyperParams, kind: str) -> Metric:
+    """The metric that [hyper_params] metric names, for a kind of task."""
+    return METRICS[choose_metric(hyper.metric, kind)](hyper)
 
 
-def accuracy(targets: Rows, probabilities: Probabilities) -> float:
-    return float(metrics.accuracy_score(targets, probabilities.argmax(axis=1)))
+def accuracy(targets: Targets, labels: Targets, task: Task) -> float:
+    return float(metrics.accuracy_score(positions(targets), labels))
 
 
-def macro_f1(targets: Rows, probabilities: Probabilities) -> float:
+def macro_f1(targets: Targets, labels: Targets, task: Task) -> float:
     """The mean over all classes that the contest has; 0 for a class that is neither there nor predicted."""
-    return _f1(targets, probabilities, "macro")
+    return _f1(targets, labels, task, "macro")
 
 
-def micro_f1(targets: Rows, probabilities: Probabilities) -> float:
-    return _f1(targets, probabilities, "micro")
+def micro_f1(targets: Targets, labels: Targets, task: Task) -> float:
+    return _f1(targets, labels, task, "micro")
 
 
-def balanced_accuracy(targets: Rows, probabilities: Probabilities) -> float:
+def balanced_accuracy(targets: Targets, labels: Targets, task: Task) -> float:
     """Mean recall over the classes that are there."""
-    recalls = metrics.recall_score(targets, probabilities.argmax(axis=1), labels=np.unique(targets), average="macro", zero_division=0)
-    return float(recalls)
+    truth = positions(targets)
+    return float(metrics.recall_score(truth, labels, labels=np.unique(truth), average="macro", zero_division=0))
 
 
-def log_loss(targets: Rows, probabilities: Probabilities) -> float:
+def log_loss(targets: Targets, values: Values, task: Task) -> float:
     """Natural logarithm; probabilities are kept from 0 by the float32 epsilon, and rows scaled to sum to 1."""
-    values: NDArray[np.float64] = probabilities.astype(np.float64)
-    values = np.clip(values / values.sum(axis=1, keepdims=True), np.finfo(np.float32).eps, 1)
-    values /= values.sum(axis=1, keepdims=True)
-    return float(metrics.log_loss(targets, values, labels=np.arange(values.shape[1])))
+    return float(metrics.log_loss(targets, _kept_from_zero(values), labels=np.arange(values.shape[1])))
 
 
-def roc_auc(targets: Rows, probabilities: Probabilities) -> float:
+def roc_auc(targets: Targets, values: Values, task: Task) -> float:
     """Two classes: of the second one. More: one against the rest, the mean over the classes that are there.
 
     Raises DataError where only one class is there: the score is not defined then.
     """
-    present = np.unique(targets)
+    truth = positions(targets)
+    present = np.unique(truth)
     if len(present) < 2:
         raise DataError("roc_auc is not defined where only one class is there; use fewer folds, or split.method = stratified")
-    if probabilities.shape[1] == 2:
-        return float(metrics.roc_auc_score(targets, probabilities[:, 1]))
-    return float(np.mean([metrics.roc_auc_score(targets == index, probabilities[:, index]) for index in present]))
+    if values.shape[1] == 2:
+        return float(metrics.roc_auc_score(truth, values[:, 1]))
+    return float(np.mean([metrics.roc_auc_score(truth == index, values[:, index]) for index in present]))
 
 
-def _f1(targets: Rows, probabilities: Probabilities, average: str) -> float:
-    labels = np.arange(probabilities.shape[1])
-    return float(metrics.f1_score(targets, probabilities.argmax(axis=1), labels=labels, average=average, zero_division=0))
+def _f1(targets: Targets, labels: Targets, task: Task, average: str) -> float:
+    return float(metrics.f1_score(positions(targets), labels, labels=np.arange(len(task.classes)), average=average, zero_division=0))
 
 
-METRICS = {
-    metric.name: metric
-    for metric in (
-        Metric("accuracy", True, accuracy),
-        Metric("macro_f1", True, macro_f1),
-        Metric("micro_f1", True, micro_f1),
-        Metric("balanced_accuracy", True, balanced_accuracy),
-        Metric("log_loss", False, log_loss, takes_probabilities=True),
-        Metric("roc_auc", True, roc_auc, takes_probabilities=True),
-    )
+def _kept_from_zero(values: Values) -> NDArray[np.float64]:
+    kept: NDArray[np.float64] = values.astype(np.float64)
+    kept = np.clip(kept / kept.sum(axis=1, keepdims=True), np.finfo(np.float32).eps, 1)
+    return np.asarray(kept / kept.sum(axis=1, keepdims=True))
+
+
+def _plain(name: str, greater_is_better: bool, takes: Literal["labels", "values"], score: Callable[..., float]) -> Any:
+    return lambda hyper: Metric(name, greater_is_better, takes, score)
+
+
+METRICS: Mapping[str, Callable[[HyperParams], Metric]] = {
+    "accuracy": _plain("accuracy", True, "labels", accuracy),
+    "macro_f1": _plain("macro_f1", True, "labels", macro_f1),
+    "micro_f1": _plain("micro_f1", True, "labels", micro_f1),
+    "balanced_accuracy": _plain("balanced_accuracy", True, "labels", balanced_accuracy),
+    "log_loss": _plain("log_loss", False, "values", log_loss),
+    "roc_auc": _plain("roc_auc", True, "values", roc_auc),
 }

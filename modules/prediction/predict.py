@@ -20,12 +20,12 @@ from modules.prediction.tta import View
 
 @dataclass(frozen=True)
 class Outcome:
-    """probabilities: (members, N, classes) float32, in the order of the rows asked for.
+    """values: (members, N, columns) float32, in the order of the rows asked for.
 
     loss: the first member's mean over the rows, without views; NaN where there are no targets.
     """
 
-    probabilities: NDArray[np.float32]
+    values: NDArray[np.float32]
     loss: float
 
 
@@ -33,21 +33,21 @@ def predict(
     members: Sequence[nn.Module],
     batches: Iterable[Batch],
     rows: Rows,
-    classes: int,
+    columns: int,
     prepare: Prepare,
     objective: Objective,
     views: Sequence[View],
     process: Process,
     trunks: Sequence[nn.Module | None] = (),
 ) -> Outcome:
-    """Every member's probabilities for `rows`, averaged over the views, from one pass over the images.
+    """Every member's predictions of `rows`, averaged over the views, from one pass over the images.
 
     trunks: of each member what comes before it, if anything does; one that several members have is called once for all.
 
     Results are gathered by row number: the order of the batches, and rows that come twice, do not matter. A row that no
     batch brings, or one that was not asked for, is a fault of the program.
     """
-    probabilities = np.full((len(members), len(rows), classes), np.nan, dtype=np.float32)
+    values = np.full((len(members), len(rows), columns), np.nan, dtype=np.float32)
     predicted = np.zeros(len(rows), dtype=bool)
     position = {int(row): index for index, row in enumerate(rows)}
     for each in (*members, *trunks):
@@ -59,20 +59,20 @@ def predict(
             images = prepare(batch.images)
             places = [position[row] for row in batch.rows.tolist()]
             first_time = _mark(predicted, places)
-            totals = [torch.zeros(len(places), classes, device=images.device) for _ in members]
+            totals = [torch.zeros(len(places), columns, device=images.device) for _ in members]
             for number, view in enumerate(views):
                 with process.autocast():
                     found = _logits(members, trunks, view(images))
                 for index, logits in enumerate(found):
                     totals[index] += objective.activation(logits)
-                    if index == 0 and number == 0 and first_time and bool((batch.targets >= 0).all()):
+                    if index == 0 and number == 0 and first_time and batch.targets is not None:
                         targets = batch.targets[first_time].to(images.device)
                         losses.append(objective.loss(logits[first_time], targets) * len(first_time))
             for index, total in enumerate(totals):
-                probabilities[index, places] = (total / len(views)).cpu().numpy()
+                values[index, places] = (total / len(views)).cpu().numpy()
     assert predicted.all(), f"{int((~predicted).sum())} rows came in no batch"
     loss = float(torch.stack(losses).sum()) / len(rows) if losses else float("nan")
-    return Outcome(probabilities, loss)
+    return Outcome(values, loss)
 
 
 def _logits(members: Sequence[nn.Module], trunks: Sequence[nn.Module | None], images: torch.Tensor) -> list[torch.Tensor]:

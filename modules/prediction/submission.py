@@ -16,10 +16,14 @@ from filelock import FileLock
 
 from modules.compute.storage import write_json, write_text
 from modules.config.errors import DataError, OptionError, shorten
-from modules.data.samples import Rows, Text
+from modules.config.schema import Data
+from modules.data.labels import encode_targets
+from modules.data.samples import Text
 from modules.data.tables import column_of_ids, parse_table, read_table, separator
+from modules.data.task import Targets, Task
+from modules.prediction.decisions import PLAIN
 from modules.prediction.metrics import Metric
-from modules.prediction.predictions import Predictions, check_probabilities, to_csv
+from modules.prediction.predictions import Predictions, check_predictions, tell, to_csv
 
 LEDGER = "ledger.csv"
 LONGEST_NAME = 120  # bytes of UTF-8, of which a file's name may have 255
@@ -41,7 +45,7 @@ class Template:
     takes_probability: bool
 
 
-def read_template(path: Path | None, id_column: str, test_ids: Text, classes: tuple[str, ...], metric: Metric) -> Template:
+def read_template(path: Path | None, id_column: str, test_ids: Text, task: Task, metric: Metric) -> Template:
     """The template, looked at before anything is predicted; without a `path` one is made: the ids, and a column `label`.
 
     One column besides the id takes the class, or where there are two classes and the metric wants probabilities, that of
@@ -56,30 +60,30 @@ def read_template(path: Path | None, id_column: str, test_ids: Text, classes: tu
         ids = column_of_ids(table, id_column, path)
         _check_ids(path, ids, [str(name) for name in test_ids])
     columns = tuple(str(name) for name in table.columns if name != id_column)
-    takes_probability = len(columns) > 1 or (metric.takes_probabilities and len(classes) == 2)
+    takes_probability = len(columns) > 1 or (metric.takes == "values" and len(task.columns) == 2)
     if len(columns) == 1:
-        value = f"the probability of {classes[1]}" if takes_probability else "the class"
+        value = f"the probability of {task.columns[1]}" if takes_probability else "the class"
         form = f"{value} in column '{columns[0]}'"
     else:
         assert path is not None
-        _check_class_columns(path, columns, classes)
+        _check_class_columns(path, columns, task.columns)
         form = f"a probability for each of {len(columns)} classes"
     return Template(path, table, tuple(ids), columns, form, takes_probability)
 
 
 def fill_template(template: Template, predictions: Predictions) -> pd.DataFrame:
     """The template's rows, in its order, with the predictions in its columns. Raises DataError for NaN and the like."""
-    check_probabilities(predictions, "predictions")
+    check_predictions(predictions, "predictions")
     row_of = {str(name): row for row, name in enumerate(predictions.ids)}
     rows = np.array([row_of[name] for name in template.ids])
     filled = template.table.copy()
     if not template.takes_probability:
-        labels = predictions.labels()
+        (labels,) = tell("", predictions.task, PLAIN.decide(predictions.task, predictions.values)).values()
         filled[template.columns[0]] = [labels[row] for row in rows]
         return filled
-    position = {name: index for index, name in enumerate(predictions.classes)}
+    position = {name: index for index, name in enumerate(predictions.task.columns)}
     for name in template.columns:
-        filled[name] = predictions.probabilities[rows, position[name] if len(template.columns) > 1 else 1]
+        filled[name] = predictions.values[rows, position[name] if len(template.columns) > 1 else 1]
     return filled
 
 
@@ -147,24 +151,17 @@ def name_after(runs: Sequence[str]) -> str:
     return f"{text[: LONGEST_NAME - 9].decode(errors='ignore')}-{sha256(text).hexdigest()[:8]}"
 
 
-def read_answers(path: Path, id_column: str, label_column: str, test_ids: Text, classes: tuple[str, ...]) -> Rows:
-    """(N,) the true class of each test id, as a position. Raises DataError where ids are missing or labels unknown."""
+def read_answers(path: Path, id_column: str, data: Data, test_ids: Text, task: Task) -> Targets:
+    """The true targets of the test ids, in their order. Raises DataError where ids are missing or labels unknown."""
     table = read_table(path, "inference", "answers")
     ids = column_of_ids(table, id_column, path, "id_column")
-    if label_column not in table.columns:
-        raise DataError(f"{path}: no column '{label_column}'; it has {shorten(table.columns)}")
-    answer_of = dict(zip(ids, table[label_column], strict=True))
-    missing = [str(name) for name in test_ids if name not in answer_of]
+    row_of = {name: row for row, name in enumerate(ids)}
+    missing = [str(name) for name in test_ids if name not in row_of]
     if missing:
         raise DataError(
             f"{path}: {len(missing)} of {len(test_ids)} ids are not in it: {shorten(missing)}; blank [inference] answers if unknown"
         )
-    position = {name: index for index, name in enumerate(classes)}
-    answers = [str(answer_of[name]) for name in test_ids]
-    unknown = sorted({answer for answer in answers if answer not in position})
-    if unknown:
-        raise DataError(f"{path}: labels that the model does not know: {shorten(unknown)}")
-    return np.array([position[answer] for answer in answers], dtype=np.int64)
+    return encode_targets(table.iloc[[row_of[str(name)] for name in test_ids]], data, task, path)
 
 
 def _check_ids(path: Path, ids: list[str], test_ids: list[str]) -> None:

@@ -7,8 +7,9 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from modules.data.task import Task
 from modules.prediction.ensemble import combine
-from modules.prediction.predictions import Probabilities
+from modules.prediction.predictions import Values
 
 ROUNDS = 50
 
@@ -25,9 +26,9 @@ def weigh_by_score(scores: Sequence[float], greater_is_better: bool) -> list[flo
 
 
 def select(
-    candidates: NDArray[np.float32], how: str, score: Callable[[Probabilities], float], greater_is_better: bool, rounds: int = ROUNDS
+    candidates: NDArray[np.float32], how: str, task: Task, score: Callable[[Values], float], greater_is_better: bool, rounds: int = ROUNDS
 ) -> list[float]:
-    """Weights of (candidates, N, classes) by greedy forward selection with replacement (Caruana et al. 2004).
+    """Weights of (candidates, N, columns) by greedy forward selection with replacement (Caruana et al. 2004).
 
     Each round adds the candidate with which the ensemble scores best, the first of those that are equal; the weights
     are the shares of the shortest prefix of rounds that scored best. Deterministic.
@@ -41,7 +42,7 @@ def select(
             more = counts.copy()
             more[index] += 1
             chosen = more > 0
-            tried.append(sign * score(combine(candidates[chosen], how, more[chosen])))
+            tried.append(sign * score(combine(candidates[chosen], how, task, more[chosen])))
         counts = counts.copy()
         counts[int(np.argmax(tried))] += 1
         if max(tried) > best_score:

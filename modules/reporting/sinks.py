@@ -10,7 +10,6 @@ from typing import Any
 
 from tqdm import tqdm
 
-from modules.prediction.metrics import find_metric
 from modules.runs.records import EpochRecord, FoldResult, Sink
 from modules.training.plan import Plan
 
@@ -90,5 +89,4 @@ class Silence:
 
 def make_sink(plan: Plan, quiet: bool) -> Sink:
     """The console as [logging] asks for it, or with `quiet` nobody."""
-    metric = find_metric(plan.config.hyper_params.metric).name
-    return Silence() if quiet else Console(metric, plan.config.logging.progress)
+    return Silence() if quiet else Console(plan.metric.name, plan.config.logging.progress)

@@ -17,7 +17,7 @@ def describe_start(run: RunDirectory, plan: Plan) -> str:
     model, samples = plan.config.model, plan.samples
     start = f" from {plan.pretrained}" if isinstance(plan.pretrained, WarmStart) else ""
     return (
-        f"{run.path}: {len(samples)} samples of {len(samples.classes)} classes, {count_folds(len(plan.folds))},"
+        f"{run.path}: {len(samples)} samples of {samples.task.describe()}, {count_folds(len(plan.folds))},"
         f" {model.library} {model.name}{start}, {plan.process.describe()}"
     )
 

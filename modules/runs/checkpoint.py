@@ -76,7 +76,7 @@ def load_best(run: RunDirectory, result: Mapping[str, Any], number: int) -> dict
         raise DataError(f"{path}: this checkpoint is of another run")
     if checkpoint.get("fold") != number:
         raise DataError(f"{path}: this checkpoint is of fold {checkpoint.get('fold')}, not of fold {number}")
-    if checkpoint.get("classes") != result["classes"]:
+    if checkpoint.get("task") != result["task"]:
         raise DataError(f"{path}: its classes, or their order, are not those of the run")
     return checkpoint
 

@@ -16,7 +16,8 @@ from filelock import FileLock, Timeout
 from modules.config.errors import DataError, OptionError, hint, shorten
 
 RESULT_KEYS = (
-    "metric", "folds", "mean", "std", "oof", "coverage", "fold_numbers", "best_epochs", "classes", "tta", "debug", "run_id", "ended",
+    "metric", "folds", "mean", "std", "oof", "coverage", "fold_numbers", "best_epochs", "classes", "task", "tta",
+    "debug", "run_id", "ended",
 )  # fmt: skip
 ENVIRONMENT_KEYS = ("run_id", "samples", "folds", "precision", "channels_last", "threads")
 

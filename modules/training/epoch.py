@@ -128,6 +128,7 @@ def _step(learner: Learner, group: Sequence[Batch]) -> torch.Tensor:
 
 
 def _loss(learner: Learner, batch: Batch) -> torch.Tensor:
+    assert batch.targets is not None
     images = learner.prepare(batch.images)
     images, targets = learner.mixer(images, batch.targets.to(images.device, non_blocking=True))
     with learner.process.autocast():

@@ -18,12 +18,11 @@ import numpy as np
 from modules.compute.seeding import seed_torch
 from modules.config.errors import DataError, OptionError
 from modules.data.loaders import Loader
-from modules.data.samples import Rows
 from modules.data.splits import Fold
+from modules.data.task import Targets
 from modules.models.build import Network
-from modules.prediction.metrics import find_metric
 from modules.prediction.predict import Outcome
-from modules.prediction.predictions import Predictions, Probabilities, check_probabilities, load_predictions, save_predictions
+from modules.prediction.predictions import Predictions, Values, check_predictions, load_predictions, save_predictions
 from modules.runs.checkpoint import load_checkpoint, load_last, save_checkpoint, save_epoch, save_last
 from modules.runs.directory import FoldDirectory
 from modules.runs.records import EpochRecord, FoldResult, Progress, Sink, record_from, write_history
@@ -66,7 +65,7 @@ def train_fold(plan: Plan, fold: Fold, directory: FoldDirectory, sink: Sink) -> 
     if not directory.predictions.exists():
         _predict_validation(plan, fold, directory, sink)
     predictions = _own_predictions(plan, fold, directory, sink)
-    score = _score(plan, fold, predictions.probabilities)
+    score = _score(plan, fold, predictions.values)
     result = FoldResult(fold.number, score, progress.best_epoch, len(records))
     sink.end_fold(result)
     return result, warnings
@@ -131,11 +130,11 @@ def _validate(plan: Plan, fold: Fold, learner: Learner, feed: Feed, epoch: int, 
     """What the epoch came to, its score, and the progress after it. Raises DataError where a probability is no number."""
     hyper = plan.phase_of(epoch).hyper
     outcome = validate(plan, fold, learner, feed)
-    check_probabilities(_as_predictions(plan, fold, outcome), f"fold {fold.number}, epoch {epoch}, validation")
-    score = _score(plan, fold, outcome.probabilities[0])
+    check_predictions(_as_predictions(plan, fold, outcome), f"fold {fold.number}, epoch {epoch}, validation")
+    score = _score(plan, fold, outcome.values[0])
     if not len(fold.valid_rows):
         return outcome, score, progress.advance_unscored(epoch)
-    better = find_metric(hyper.metric).greater_is_better
+    better = plan.metric.greater_is_better
     return outcome, score, progress.advance(score, epoch, hyper.min_delta, better, hyper.plateau_patience)
 
 
@@ -182,13 +181,14 @@ def _commit(plan: Plan, directory: FoldDirectory, learner: Learner, step: int, p
 
     Where there is a moving average, best.pt and kept epochs hold its weights alone; last.pt holds both.
     """
-    latest, model, metric = records[-1], plan.config.model, find_metric(plan.config.hyper_params.metric)
+    latest, model, metric = records[-1], plan.config.model, plan.metric
     shared = {
         "format": 1,
         "run_id": plan.run_id,
         "fold": latest.fold,
         "epoch": latest.epoch,
-        "classes": list(plan.samples.classes),
+        "classes": list(plan.samples.task.columns),
+        "task": plan.samples.task.to_dict(),
     }
     learnt = {
         "model": learner.learnt.state_dict(),
@@ -223,13 +223,14 @@ def _restore(learner: Learner, state: Mapping[str, Any]) -> int:
     return int(state["step"])
 
 
-def _score(plan: Plan, fold: Fold, probabilities: Probabilities) -> float:
+def _score(plan: Plan, fold: Fold, values: Values) -> float:
     """The metric over the rows that the fold validates; NaN where it validates none."""
-    metric = find_metric(plan.config.hyper_params.metric)
-    return metric.score(_targets(plan, fold), probabilities) if len(fold.valid_rows) else float("nan")
+    if not len(fold.valid_rows):
+        return float("nan")
+    return plan.metric.measure(plan.samples.task, _targets(plan, fold), values, plan.plainly)
 
 
-def _targets(plan: Plan, fold: Fold) -> Rows:
+def _targets(plan: Plan, fold: Fold) -> Targets:
     assert plan.samples.targets is not None
     return plan.samples.targets[fold.valid_rows]
 
@@ -252,17 +253,18 @@ def _predict_validation(plan: Plan, fold: Fold, directory: FoldDirectory, sink: 
             outcome = evaluate(plan, network, batches, fold, views)
         else:
             outcome = evaluate_features(plan, phase.cut.tail_of(network.module), features, fold, views, sink.follow)
-        save_predictions(path, _as_predictions(plan, fold, outcome), _targets(plan, fold))
+        save_predictions(path, _as_predictions(plan, fold, outcome), _targets(plan, fold), decision=plan.plainly)
 
 
 def _own_predictions(plan: Plan, fold: Fold, directory: FoldDirectory, sink: Sink) -> Predictions:
     """predictions.csv, made again where it, or what is without views, is damaged or not of the rows that this fold validates."""
     for again in (False, True):
         try:
-            predictions = load_predictions(directory.predictions)
-            plain = predictions if plan.config.inference.tta == "none" else load_predictions(directory.predictions_without_tta)
+            task = plan.samples.task
+            predictions = load_predictions(directory.predictions, task)
+            plain = predictions if plan.config.inference.tta == "none" else load_predictions(directory.predictions_without_tta, task)
             same_ids = all(np.array_equal(each.ids, plan.samples.ids[fold.valid_rows]) for each in (predictions, plain))
-            if same_ids and predictions.classes == plan.samples.classes:
+            if same_ids:
                 return predictions
         except DataError:
             if again:
@@ -272,17 +274,17 @@ def _own_predictions(plan: Plan, fold: Fold, directory: FoldDirectory, sink: Sin
 
 
 def _as_predictions(plan: Plan, fold: Fold, outcome: Outcome) -> Predictions:
-    return Predictions(plan.samples.ids[fold.valid_rows], plan.samples.classes, outcome.probabilities[0])
+    return Predictions(plan.samples.ids[fold.valid_rows], plan.samples.task, outcome.values[0])
 
 
 def _check_state(plan: Plan, fold: Fold, state: Mapping[str, Any] | None, directory: FoldDirectory) -> None:
     """Raises DataError for a checkpoint of another run, fold or class order."""
     if state is None:
         return
-    missing = [name for name in ("run_id", "fold", "classes", "optimizer", "scaler", "step", "progress", "history") if name not in state]
+    missing = [name for name in ("run_id", "fold", "task", "optimizer", "scaler", "step", "progress", "history") if name not in state]
     if missing:
         raise DataError(f"{directory.last}: nothing to go on from: it has no {', '.join(missing)}")
     if (state["run_id"], state["fold"]) != (plan.run_id, fold.number):
         raise DataError(f"{directory.last}: belongs to another run or another fold")
-    if tuple(state["classes"]) != plan.samples.classes:
+    if state["task"] != plan.samples.task.to_dict():
         raise DataError(f"{directory.last}: its classes, or their order, are not those of the table")

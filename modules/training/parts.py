@@ -18,12 +18,14 @@ from modules.data.mixing import make_mixer
 from modules.data.preprocessing import Normalizer, Prepare
 from modules.data.samples import Rows
 from modules.data.splits import Fold
+from modules.data.task import Targets, positions
 from modules.data.transforms import build_pipeline, make_train_pipeline
 from modules.models.build import Network, build_network
 from modules.models.cutting import Tail
 from modules.models.freezing import freeze
-from modules.models.objectives import Objective, make_objective
+from modules.models.objectives import Objective
 from modules.prediction.features import Features, Follow, augmented_looks, plain_looks
+from modules.prediction.logits import network_outputs, task_objective
 from modules.prediction.predict import Outcome, predict
 from modules.prediction.tta import VIEWS, View
 from modules.training.epoch import Learner
@@ -37,9 +39,10 @@ from modules.training.warm_start import WarmStart
 def make_network(plan: Plan, fold_number: int, pretrained: bool | str | WarmStart) -> Network:
     """The fold's model on its device; the head's first values are a function of (seed, fold)."""
     seed_torch(plan.config.settings.seed, fold_number, "init")
-    classes, images = plan.samples.classes, plan.preprocessing
-    source = pretrained.weights(fold_number, classes) if isinstance(pretrained, WarmStart) else pretrained
-    network = build_network(plan.config.model, len(classes), images.channels, images.size, source)
+    task, images = plan.samples.task, plan.preprocessing
+    source = pretrained.weights(fold_number, task) if isinstance(pretrained, WarmStart) else pretrained
+    outputs = network_outputs(task, plan.config.model, plan.config.hyper_params)
+    network = build_network(plan.config.model, outputs, images.channels, images.size, source)
     plan.process.place(network.module)
     return network
 
@@ -85,7 +88,7 @@ def make_learner(
         schedule=make_schedule(hyper, steps_per_epoch),
         prepare=_normalizer(plan) if features is None else features.to_device,
         process=plan.process,
-        mixer=make_mixer(plan.config.augmentation, len(plan.samples.classes)),
+        mixer=make_mixer(plan.config.augmentation, [len(output.classes) for output in plan.samples.task.outputs]),
         accumulate=hyper.accumulate,
         clip_grad=hyper.clip_grad,
         ema=ema,
@@ -100,10 +103,10 @@ def steps_per_epoch(plan: Plan, batches: Loader) -> int:
 
 def fold_objective(plan: Plan, fold: Fold) -> Objective:
     """What the fold's training and its validation are measured with; balanced class weights are of the rows that train."""
-    hyper = plan.config.hyper_params
-    weights = weigh_classes(hyper.class_weights, plan.samples.classes, _train_targets(plan, fold))
+    hyper, task = plan.config.hyper_params, plan.samples.task
+    weights = weigh_classes(hyper.class_weights, task, _train_targets(plan, fold))
     on_device = None if weights is None else torch.from_numpy(weights).to(plan.process.device)
-    return make_objective(hyper.loss, hyper.label_smoothing, hyper.focal_gamma, on_device)
+    return task_objective(task, plan.config.model, hyper, hyper.label_smoothing, on_device)
 
 
 def image_feed(plan: Plan, fold: Fold) -> Feed:
@@ -169,7 +172,7 @@ def _predict(plan: Plan, fold: Fold, model: nn.Module, prepare: Prepare, batches
         members=[model],
         batches=batches.epoch(0),
         rows=fold.valid_rows,
-        classes=len(plan.samples.classes),
+        columns=len(plan.samples.task.columns),
         prepare=prepare,
         objective=fold_objective(plan, fold),
         views=views,
@@ -182,7 +185,7 @@ def _normalizer(plan: Plan) -> Normalizer:
 
 
 def _train_sampler(plan: Plan, fold: Fold) -> BatchSampler:
-    balanced_by = _train_targets(plan, fold) if plan.config.hyper_params.sampler == "balanced" else None
+    balanced_by = positions(_train_targets(plan, fold)) if plan.config.hyper_params.sampler == "balanced" else None
     return BatchSampler(fold.train_rows, plan.config.hyper_params.batch_size, (plan.config.settings.seed, fold.number), balanced_by)
 
 
@@ -190,6 +193,6 @@ def _valid_sampler(plan: Plan, fold: Fold) -> BatchSampler:
     return BatchSampler(fold.valid_rows, plan.config.hyper_params.batch_size)
 
 
-def _train_targets(plan: Plan, fold: Fold) -> Rows:
+def _train_targets(plan: Plan, fold: Fold) -> Targets:
     assert plan.samples.targets is not None
     return plan.samples.targets[fold.train_rows]

@@ -9,7 +9,9 @@ from modules.config.schema import Config
 from modules.data.preprocessing import Preprocessing
 from modules.data.samples import Samples
 from modules.data.splits import Fold
+from modules.prediction.decisions import Decision
 from modules.prediction.features import FeatureCache
+from modules.prediction.metrics import Metric, find_metric
 from modules.training.phases import TrainingPhase
 from modules.training.warm_start import WarmStart
 
@@ -37,6 +39,15 @@ class Plan:
     def phase_of(self, epoch: int) -> TrainingPhase:
         """Epochs count from 1."""
         return next(phase for phase in self.phases if epoch <= phase.last_epoch)
+
+    @property
+    def metric(self) -> Metric:
+        return find_metric(self.config.hyper_params, self.samples.task.kind)
+
+    @property
+    def plainly(self) -> Decision:
+        """How predictions become labels before anything is fitted."""
+        return Decision(empty_labels=self.config.inference.empty_labels)
 
     @property
     def epochs(self) -> int:

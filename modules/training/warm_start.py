@@ -11,6 +11,7 @@ from modules.data.preprocessing import Preprocessing
 from modules.data.samples import Samples
 from modules.data.splits import Fold
 from modules.data.tables import column, read_table
+from modules.data.task import Task, same_question
 from modules.models.weights import Trained
 from modules.runs.checkpoint import load_best
 from modules.runs.directory import RunDirectory, seek_run, tell_runs
@@ -33,15 +34,15 @@ class WarmStart:
         return tuple(self.result["fold_numbers"])
 
     @property
-    def classes(self) -> tuple[str, ...]:
-        return tuple(self.result["classes"])
+    def task(self) -> Task:
+        return Task.from_dict(self.result["task"])
 
     def __str__(self) -> str:
         return f"{self.run.path}, fold by fold"
 
-    def weights(self, fold: int, classes: tuple[str, ...]) -> Trained:
-        """The best checkpoint of that fold; its head is kept where classes and their order are the same."""
-        return Trained(self.run.fold(fold).best, classes == self.classes)
+    def weights(self, fold: int, task: Task | None) -> Trained:
+        """The best checkpoint of that fold; its head is kept where the task is the same, with its classes in their order."""
+        return Trained(self.run.fold(fold).best, task is not None and same_question(task, self.task))
 
     def check_folds(self, samples: Samples, folds: Iterable[Fold]) -> None:
         """Raises OptionError where a fold is missing in the earlier run, or validates other samples there than here.

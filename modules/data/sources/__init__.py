@@ -11,6 +11,7 @@ from modules.data.sources import csv, digits, folder, torchvision
 from modules.data.sources.csv import declared_folds
 from modules.data.sources.extra import add_extra
 from modules.data.sources.torchvision import statistics
+from modules.data.task import Task
 
 __all__ = ["contest_folder", "declared_folds", "id_column", "load_test", "load_train", "statistics", "template_path"]
 
@@ -20,7 +21,7 @@ TRAIN: dict[str, Callable[[Data, Path], Samples]] = {
     "folder": folder.load_train,
     "torchvision": torchvision.load_train,
 }
-TEST: dict[str, Callable[[Data, Path, tuple[str, ...]], Samples]] = {
+TEST: dict[str, Callable[[Data, Path, Task], Samples]] = {
     "digits": csv.load_test,
     "csv": csv.load_test,
     "folder": folder.load_test,
@@ -39,9 +40,9 @@ def load_train(data: Data, contest: Path) -> Samples:
     return samples if data.extra_csv is None else add_extra(samples, data, contest, id_column(data, contest))
 
 
-def load_test(data: Data, contest: Path, classes: tuple[str, ...]) -> Samples:
+def load_test(data: Data, contest: Path, task: Task) -> Samples:
     """The samples to predict, in the order of the source; with targets where it knows the answers."""
-    return TEST[data.source](data, contest, classes)
+    return TEST[data.source](data, contest, task)
 
 
 def template_path(data: Data, contest: Path) -> Path | None:

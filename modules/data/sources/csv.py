@@ -11,8 +11,10 @@ import pandas as pd
 from modules.config.errors import DataError, OptionError, gather, shorten
 from modules.config.schema import Data
 from modules.data.images import ImageFiles
-from modules.data.samples import Samples, Text, encode_labels
+from modules.data.labels import read_task
+from modules.data.samples import Samples, Text
 from modules.data.tables import column, column_of_ids, read_table
+from modules.data.task import Task
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
 
@@ -21,18 +23,17 @@ def load_train(data: Data, folder: Path) -> Samples:
     """The labelled samples, in the table's order. Raises UserError in a line for whatever of the table is not as declared."""
     path, root = folder / data.train_csv, folder / data.train_images
     table = read_table(path, "data", "train_csv")
-    label = data.label_columns[0]
-    ids, (classes, targets), groups, names = gather(
+    ids, (task, targets), groups, names = gather(
         lambda: column_of_ids(table, id_column(data, folder), path),
-        lambda: encode_labels(column(table, label, path, "label_columns"), table.index, f"{path}, column '{label}'"),
+        lambda: read_task(table, data, path),
         lambda: groups_of(table, data.group_column, path),
         lambda: column(table, data.image_column, path, "image_column") if data.image_column else None,
     )
     images = ImageFiles(root, named_by_id(data, names or ids, root))
-    return Samples(ids=np.array(ids), images=images, classes=classes, targets=targets, groups=groups)
+    return Samples(ids=np.array(ids), images=images, task=task, targets=targets, groups=groups)
 
 
-def load_test(data: Data, folder: Path, classes: tuple[str, ...]) -> Samples:
+def load_test(data: Data, folder: Path, task: Task) -> Samples:
     """The samples to predict, in the order of the test table, or of the template where there is none."""
     name, option = (data.test_csv, "test_csv") if data.test_csv else (data.sample_submission, "sample_submission")
     path = folder / name
@@ -40,7 +41,7 @@ def load_test(data: Data, folder: Path, classes: tuple[str, ...]) -> Samples:
     ids = column_of_ids(table, id_column(data, folder), path)
     names = column(table, data.image_column, path, "image_column") if data.test_csv and data.image_column else ids
     root = folder / data.test_images
-    return Samples(ids=np.array(ids), images=ImageFiles(root, named_by_id(data, names, root)), classes=classes)
+    return Samples(ids=np.array(ids), images=ImageFiles(root, named_by_id(data, names, root)), task=task)
 
 
 def declared_folds(data: Data, folder: Path, name: str, samples: Samples) -> Text:

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
-from modules.config.errors import DataError, gather, hint, shorten
+from modules.config.errors import DataError, gather, shorten
 from modules.config.schema import Data
 from modules.data.images import ImageFiles
-from modules.data.samples import Rows, Samples
+from modules.data.labels import encode_targets
+from modules.data.samples import Samples
 from modules.data.sources.csv import groups_of, named_by_id
 from modules.data.tables import column, column_of_ids, read_table
 
@@ -26,7 +27,7 @@ def add_extra(samples: Samples, data: Data, folder: Path, id_column: str) -> Sam
     table = read_table(path, "data", "extra_csv")
     ids, targets, groups, names = gather(
         lambda: column_of_ids(table, id_column, path),
-        lambda: _positions(column(table, data.label_columns[0], path, "label_columns"), samples.classes, path),
+        lambda: encode_targets(table, data, samples.task, path),
         lambda: groups_of(table, data.group_column, path),
         lambda: column(table, data.image_column, path, "image_column") if data.image_column else None,
     )
@@ -45,12 +46,3 @@ def add_extra(samples: Samples, data: Data, folder: Path, id_column: str) -> Sam
         groups=None if samples.groups is None else np.concatenate([samples.groups, groups]),
         extra=np.arange(len(samples) + len(ids)) >= len(samples),
     )
-
-
-def _positions(labels: list[str], classes: tuple[str, ...], path: Path) -> Rows:
-    position = {name: index for index, name in enumerate(classes)}
-    unknown = sorted({label for label in labels if label not in position})
-    if unknown:
-        advice = hint(unknown[0], classes)
-        raise DataError(f"{path}: labels that no training sample has: {shorten(map(repr, unknown))}{advice}")
-    return np.array([position[label] for label in labels], dtype=np.int64)

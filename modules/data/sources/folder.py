@@ -15,9 +15,11 @@ import numpy as np
 from modules.config.errors import DataError, OptionError, hint, shorten
 from modules.config.schema import Data
 from modules.data.images import ImageFiles
+from modules.data.labels import name_classes
 from modules.data.samples import Rows, Samples, encode_labels
 from modules.data.sources.csv import IMAGE_SUFFIXES, id_column, with_suffix
 from modules.data.tables import column_of_ids, read_table
+from modules.data.task import Task
 
 
 def load_train(data: Data, folder: Path) -> Samples:
@@ -36,10 +38,11 @@ def load_train(data: Data, folder: Path) -> Samples:
     if len(inside) < len(files):
         _warn(f"{len(files) - len(inside)} images in {root} are in no class's folder, and are left out")
     classes, targets = encode_labels(labels, range(len(labels)), str(root))
-    return Samples(ids=np.array(inside), images=ImageFiles(root, np.array(inside)), classes=classes, targets=targets)
+    task = name_classes(data, "label", classes, str(root))
+    return Samples(ids=np.array(inside), images=ImageFiles(root, np.array(inside)), task=task, targets=targets)
 
 
-def load_test(data: Data, folder: Path, classes: tuple[str, ...]) -> Samples:
+def load_test(data: Data, folder: Path, task: Task) -> Samples:
     """The images of the test folder: those that test_csv or the template names, in its order; else all, sorted by path.
 
     Where they lie in folders of the classes' names, those are their answers. Raises UserError for ids without an image.
@@ -57,7 +60,7 @@ def load_test(data: Data, folder: Path, classes: tuple[str, ...]) -> Samples:
         name = id_column(data, folder) if data.id_column or template else str(table.columns[0])
         ids = column_of_ids(table, name, path)
         files = _find(ids, files, data.image_suffix, root, path)
-    return Samples(ids=np.array(ids), images=ImageFiles(root, np.array(files)), classes=classes, targets=_answers(files, classes))
+    return Samples(ids=np.array(ids), images=ImageFiles(root, np.array(files)), task=task, targets=_answers(files, task.classes))
 
 
 def template_path(data: Data, folder: Path) -> Path | None:

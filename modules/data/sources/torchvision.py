@@ -18,7 +18,9 @@ from modules.compute.network import host_reachable
 from modules.config.errors import DataError, OptionError, nearest, shorten
 from modules.config.schema import Data
 from modules.data.images import ImageArrays, ImageFiles, Images
+from modules.data.labels import name_classes
 from modules.data.samples import Rows, Samples, Text
+from modules.data.task import Task
 
 TRAIN, TEST = "train", "test"
 
@@ -107,20 +109,21 @@ def load_train(data: Data, folder: Path) -> Samples:
     images, ids, numbers = _images(dataset, folder, TRAIN), _ids(dataset, folder, TRAIN), _labels(dataset)
     names, present = _class_names(dataset, numbers), np.unique(numbers)
     classes = tuple(names[number] for number in present)
-    return Samples(ids=ids, images=images, classes=classes, targets=np.searchsorted(present, numbers).astype(np.int64))
+    task = name_classes(data, "label", classes, str(data.dataset))
+    return Samples(ids=ids, images=images, task=task, targets=np.searchsorted(present, numbers).astype(np.int64))
 
 
-def load_test(data: Data, folder: Path, classes: tuple[str, ...]) -> Samples:
-    """The test part, in its own order, with its answers as positions in `classes`. Raises DataError for other classes."""
+def load_test(data: Data, folder: Path, task: Task) -> Samples:
+    """The test part, in its own order, with its answers as positions in its classes. Raises DataError for other classes."""
     dataset = _open(data, folder, TEST)
     images, ids, numbers = _images(dataset, folder, TEST), _ids(dataset, folder, TEST), _labels(dataset)
     names = _class_names(dataset, numbers)
-    position = {name: index for index, name in enumerate(classes)}
+    position = {name: index for index, name in enumerate(task.classes)}
     unknown = [names[number] for number in np.unique(numbers) if names[number] not in position]
     if unknown:
         raise DataError(f"{data.dataset}: its test part has classes that the model does not know: {shorten(unknown)}")
     targets = np.array([position[names[number]] for number in numbers], dtype=np.int64)
-    return Samples(ids=ids, images=images, classes=classes, targets=targets)
+    return Samples(ids=ids, images=images, task=task, targets=targets)
 
 
 def statistics(data: Data) -> tuple[tuple[float, ...], tuple[float, ...]] | None:
