@@ -77,7 +77,20 @@ def _of_tasks(config: Config) -> Iterator[Contradiction]:
             f"expected {count} numbers, one for each of label_columns" if data.task == "multioutput" else "only task = multioutput has them"
         )
         yield Contradiction((("hyper_params", "metric_weights"), task, ("data", "label_columns")), message)
+    yield from _of_heads(config)
     yield from _of_targets(config)
+
+
+def _of_heads(config: Config) -> Iterator[Contradiction]:
+    data, head = config.data, ("model", "head")
+    if config.model.head != "separate":
+        return
+    if data.task != "multioutput" and str(data.source) != "mask":
+        message = "separate needs classes that are made of several things: source = mask, or task = multioutput"
+        yield Contradiction((head, ("data", "source"), ("data", "task")), message)
+    if config.hyper_params.class_weights != "none":
+        message = "head = separate learns no classes of their own that could have weights; use none"
+        yield Contradiction((("hyper_params", "class_weights"), head), message)
 
 
 def _of_targets(config: Config) -> Iterator[Contradiction]:

@@ -25,8 +25,9 @@ def make_mixer(augmentation: Augmentation, sizes: Sequence[int]) -> Mixer:
     targets: (batch,) int64 classes become (batch, classes) shares, (batch, outputs) int64 the shares of all outputs side by
     side, floats stay what they are, blended. sizes: the classes of each output.
 
-    Each image is blended with its neighbour in the batch, all of a batch by one share, which is drawn from
-    Beta(a, a) (Zhang et al. 2018; Yun et al. 2019, whose share is that of the pixels that stay). A batch of one image stays as it is, targets too. All draws are of torch's CPU generator, which is seeded as an epoch begins.
+    Each image is blended with its neighbour in the batch, all of a batch by one share, which is drawn from Beta(a, a)
+    (Zhang et al. 2018; Yun et al. 2019, whose share is that of the pixels that stay). A batch of one image stays as it is,
+    targets too. All draws are of torch's CPU generator, which is seeded as an epoch begins.
     """
     kinds = ((v2.MixUp, augmentation.mixup), (v2.CutMix, augmentation.cutmix))
     transforms = [kind(alpha=alpha) for kind, alpha in kinds if alpha > 0]

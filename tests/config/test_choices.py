@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any, Literal, get_args, get_origin
 
@@ -12,11 +12,13 @@ import torch
 
 from modules.compute.process import PRECISIONS
 from modules.config.schema import OPTIONS, Data, HyperParams
+from modules.config.tasks import LOSSES_OF, METRICS_OF
 from modules.config.values import Size
 from modules.data.class_weights import weigh_classes
 from modules.data.pixels import resize_image
 from modules.data.sources import TEST, TRAIN, contest_folder
 from modules.data.splits import SPLITTERS
+from modules.data.task import classification
 from modules.data.transforms import PRESETS
 from modules.jobs.stored_features import BYTES
 from modules.models.heads import INITIALISATIONS
@@ -42,7 +44,7 @@ def literals(kind: Any) -> list[Any]:
 DICTS: list[tuple[str, str, Iterable[str], set[str]]] = [
     ("augmentation", "preset", PRESETS, set()),
     ("data", "source", TRAIN, set()),
-    ("split", "method", SPLITTERS, {"auto", "holdout", "predefined", "none"}),
+    ("split", "method", SPLITTERS, {"auto", "multilabel_stratified", "holdout", "predefined", "none"}),
     ("hyper_params", "metric", METRICS, {"auto"}),
     ("inference", "tta", VIEWS, set()),
     ("inference", "ensemble", FORMS, set()),
@@ -55,6 +57,7 @@ DICTS: list[tuple[str, str, Iterable[str], set[str]]] = [
 OTHERS = {
     ("model", "stem_init"),
     ("hyper_params", "loss"),
+    ("inference", "decision"),
     ("hyper_params", "class_weights"),
     ("hyper_params", "sampler"),
     ("hyper_params", "scheduler"),
@@ -82,15 +85,21 @@ def test_no_choice_of_the_schema_is_forgotten_here() -> None:
     assert several == {(section, option) for section, option, *_ in DICTS} | OTHERS | {("model", "freeze")}
 
 
+@pytest.mark.parametrize(("option", "known"), [("loss", LOSSES_OF), ("metric", METRICS_OF)])
+def test_every_loss_and_metric_goes_with_a_task_and_every_task_has_some(option: str, known: Mapping[str, tuple[str, ...]]) -> None:
+    assert set(known) == choices("data", "task")
+    named = {name for names in known.values() for name in names}
+    assert choices("hyper_params", option) == named | {"auto"}
+
+
 def test_every_stem_initialisation_exists() -> None:
     assert choices("model", "stem_init") - {"adapt", "default"} <= set(INITIALISATIONS)
 
 
 def test_every_metric_of_the_schema_is_found_under_its_own_name() -> None:
-    assert {name: find_metric(name).name for name in choices("hyper_params", "metric")} == {
-        **{name: name for name in METRICS},
-        "auto": "accuracy",
-    }
+    for kind, names in METRICS_OF.items():
+        found = {name: find_metric(replace(HyperParams(), metric=name), kind).name for name in ("auto", *names)}
+        assert found == {"auto": names[0], **{name: name for name in names}}
 
 
 def test_every_loss_is_made_and_no_other() -> None:
@@ -103,8 +112,7 @@ def test_every_loss_is_made_and_no_other() -> None:
         "bce": -(np.log(sigmoids[[0, 1], [0, 1]]) + np.log(1 - sigmoids[[0, 1], [1, 0]])).mean() / 2,
         "f1": 1 - (2 * right / (1 + shares.sum(axis=0))).mean(),
     }
-    expected["auto"] = expected["cross_entropy"]
-    for name in choices("hyper_params", "loss"):
+    for name in LOSSES_OF["multiclass"]:
         objective = make_objective(name)
         assert objective.loss(logits, targets).item() == pytest.approx(expected.pop(name), abs=1e-6), name
         assert objective.activation(logits).sum(dim=1).tolist() == pytest.approx([1, 1])
@@ -115,7 +123,9 @@ def test_every_loss_is_made_and_no_other() -> None:
 
 def test_every_word_for_class_weights_is_one_of_its_own() -> None:
     targets = np.array([0, 0, 0, 1])
-    found = {word: weigh_classes(word, ("cat", "dog"), targets) for word in choices("hyper_params", "class_weights")}
+    found = {
+        word: weigh_classes(word, classification("label", ("cat", "dog")), targets) for word in choices("hyper_params", "class_weights")
+    }
     assert found.pop("none") is None
     assert {word: weights.tolist() for word, weights in found.items() if weights is not None} == {"balanced": pytest.approx([2 / 3, 2])}
 

@@ -82,8 +82,8 @@ def test_every_mistake_of_a_file_is_reported_at_once_with_its_line() -> None:
         "config.ini:3 [settings] gpu: expected true or false, got 'maybe'",
         f"config.ini:6 [hyper_parms]: unknown section (did you mean hyper_params?); there are {', '.join(OPTIONS)}",
         "config.ini:9 [hyper_params] epochs: expected an integer >= 1 and <= 1000000, got '10.5'",
-        "config.ini:10 [hyper_params] metric: expected one of auto, accuracy, macro_f1, micro_f1, balanced_accuracy, log_loss, roc_auc, "
-        "got 'acuracy' (did you mean accuracy?)",
+        "config.ini:10 [hyper_params] metric: expected one of auto, accuracy, f1, macro_f1, micro_f1, samples_f1, balanced_accuracy, "
+        "macro_recall, log_loss, roc_auc, average_precision, map, kl, qwk, rmse, mae, got 'acuracy' (did you mean accuracy?)",
         "config.ini:11 [hyper_params] momentum: expected a number >= 0 and < 1, got '1'",
         "config.ini:13 [data] image_size: expected N or H, W, integers >= 8 and <= 8192, got '4'",
         "override split.folds: expected an integer >= 2 and <= 1000, got '1'",
@@ -424,10 +424,12 @@ def test_choices_do_not_depend_on_case() -> None:
 
 
 def test_options_that_contradict_each_other_are_told_where_they_stand() -> None:
-    assert mistakes("[hyper_params]\nepochs = 3\nwarmup_epochs = 3\n[data]\nmean = 0.5, 0.5\nlabel_columns = a, b\n") == (
+    assert mistakes(
+        "[hyper_params]\nepochs = 3\nwarmup_epochs = 3\n[data]\nmean = 0.5, 0.5\ntask = ordinal\nlabel_columns = a, b\nsource = csv\n"
+    ) == (
         "config.ini:3 [hyper_params] warmup_epochs: expected fewer than epochs (3), got '3'",
         "config.ini:5 [data] mean: expected 3 numbers, as data.channels says, got 2",
-        "config.ini:6 [data] label_columns: expected one column for task = multiclass, got 2",
+        "config.ini:7 [data] label_columns: expected one column for task = ordinal, got 2",
     )
 
 

@@ -36,11 +36,26 @@ TEXTS = {
     "mean": ("auto", "0.1, 0.2, 0.3", "0.5"),
     "std": ("auto", "0.1, 0.25, 1.0", "0.5"),
     "label_columns": SOME_TEXT[:5],
+    "target_range": ("auto", "none", "1.0, 100.0", "-1e-07, 0.5"),
+    "metric_weights": ("", "2, 1", "0.5, 1e-07"),
 }
 # What else must be set for an option, or one of its values, to make sense.
 NEEDS: dict[tuple[str, str | None], list[str]] = {
     # An epoch count of 1 forbids no warm-up and a warm-up of many epochs wants more of them.
     ("warmup_epochs", None): ["hyper_params.epochs=1000000", "settings.debug=true"],
+    **{("task", kind): ["data.source=csv"] for kind in ("ordinal", "regression")},
+    ("task", "multilabel"): ["data.source=csv", "data.label_separator=space"],
+    ("task", "multioutput"): ["data.source=csv", "data.label_columns=a, b"],
+    ("label_separator", None): ["data.source=csv", "data.task=multilabel"],
+    ("target_range", None): ["data.source=csv", "data.task=regression"],
+    ("method", "multilabel_stratified"): ["data.source=csv", "data.task=multilabel", "data.label_separator=space"],
+    **{("loss", name): ["data.source=csv", "data.task=regression"] for name in ("mse", "mae", "huber")},
+    **{("metric", name): ["data.source=csv", "data.task=ordinal"] for name in ("rmse", "mae")},
+    ("metric", "f1"): ["data.task=binary"],
+    ("metric", "samples_f1"): ["data.source=csv", "data.task=multilabel", "data.label_separator=space"],
+    ("metric_weights", None): ["data.source=csv", "data.task=multioutput", "data.label_columns=a, b"],
+    ("head", "separate"): ["data.source=csv", "data.task=multioutput", "data.label_columns=a, b"],
+    ("empty_labels", None): ["data.source=csv", "data.task=multilabel", "data.label_separator=space"],
     ("source", "torchvision"): ["data.dataset=MNIST"],
     ("dataset", None): ["data.source=torchvision"],
     ("extra_images", None): ["data.extra_csv=extra.csv"],
@@ -139,6 +154,15 @@ def test_all_options_changed_at_once_round_trip() -> None:
         "tta",
         "repeats",
         "feature_cache",
+        "task",
+        "label_columns",
+        "label_separator",
+        "target_range",
+        "metric_weights",
+        "loss",
+        "metric",
+        "head",
+        "empty_labels",
     }
     overrides = [f"{o.section}.{o.name}={texts_of(o)[-1]}" for o in ALL if o.name not in apart]
     config, _ = read_config([], overrides)

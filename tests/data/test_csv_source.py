@@ -11,6 +11,7 @@ from modules.config.errors import DataError, OptionError, UserError
 from modules.config.schema import Data
 from modules.data.samples import Samples
 from modules.data.sources import csv
+from modules.data.task import classification
 from tests.making import make_contest
 
 HERE = Path()
@@ -30,15 +31,15 @@ def test_samples_are_in_the_order_of_the_table() -> None:
         ["b", "a", "007"],
         Path("train"),
     )
-    assert samples.classes == ("2", "10") and samples.targets is not None and samples.targets.tolist() == [1, 0, 1]
+    assert samples.task.classes == ("2", "10") and samples.targets is not None and samples.targets.tolist() == [1, 0, 1]
     assert samples.groups is not None and samples.groups.tolist() == ["x", "NA", "é"]
 
 
 def test_a_contest_of_files_is_read_and_its_images_are_there(tmp_path: Path) -> None:
     folder = make_contest(tmp_path / "made", train=6, test=3)
     data = Data(source="csv", image_suffix="png", test_csv="test.csv")
-    train, test = csv.load_train(data, folder), csv.load_test(data, folder, ("cat", "dog", "eel"))
-    assert len(train) == 6 and len(test) == 3 and train.classes == ("cat", "dog", "eel")
+    train, test = csv.load_train(data, folder), csv.load_test(data, folder, classification("label", ("cat", "dog", "eel")))
+    assert len(train) == 6 and len(test) == 3 and train.task.classes == ("cat", "dog", "eel")
     assert all(samples.images.path(row).is_file() for samples in (train, test) for row in range(len(samples)))
 
 
@@ -117,7 +118,7 @@ def test_the_folder_itself_may_be_a_link() -> None:
 def test_a_test_image_outside_the_folder_is_refused_too() -> None:
     Path("sample_submission.csv").write_text("id,label\n../x,a\n", encoding="utf-8")
     with pytest.raises(DataError, match=r"^test: 1 image paths lead out of the folder: '\.\./x'$"):
-        csv.load_test(Data(source="csv"), HERE, ("a", "b"))
+        csv.load_test(Data(source="csv"), HERE, classification("label", ("a", "b")))
 
 
 def test_the_first_column_of_the_template_is_the_id() -> None:
@@ -172,10 +173,12 @@ def test_test_samples_come_from_the_test_table_else_from_the_template_in_their_o
     Path("sample_submission.csv").write_text("id,label\n9,x\n007,x\n10,x\n", encoding="utf-8")
     Path("test.csv").write_text("path,id\nc.png,10\na.png,9\n", encoding="utf-8")
     data = Data(source="csv", image_suffix=".jpg")
-    template = csv.load_test(data, HERE, ("x", "y"))
+    template = csv.load_test(data, HERE, classification("label", ("x", "y")))
     assert (template.ids.tolist(), template.images.files.tolist()) == (["9", "007", "10"], ["9.jpg", "007.jpg", "10.jpg"])
-    assert template.classes == ("x", "y") and template.targets is None and template.images.root == Path("test")
-    table = csv.load_test(Data(source="csv", test_csv="test.csv", image_column="path", test_images="im"), HERE, ("x", "y"))
+    assert template.task.classes == ("x", "y") and template.targets is None and template.images.root == Path("test")
+    table = csv.load_test(
+        Data(source="csv", test_csv="test.csv", image_column="path", test_images="im"), HERE, classification("label", ("x", "y"))
+    )
     assert (table.ids.tolist(), table.images.files.tolist(), table.images.root) == (["10", "9"], ["c.png", "a.png"], Path("im"))
 
 
@@ -186,7 +189,7 @@ def test_a_missing_table_is_told_with_the_option_that_names_it() -> None:
         (Data(sample_submission="no.csv", id_column="id"), "sample_submission"),
     ):
         with pytest.raises(OptionError, match="no such file") as caught:
-            csv.load_test(data, HERE, ("a", "b"))
+            csv.load_test(data, HERE, classification("label", ("a", "b")))
         assert caught.value.args[:2] == ("data", option)
     with pytest.raises(OptionError, match="no such file") as caught:
         csv.load_train(Data(train_csv="no.csv", id_column="id"), HERE)

@@ -13,6 +13,7 @@ from sklearn.datasets import load_digits
 from modules.config.errors import OptionError
 from modules.config.schema import Data
 from modules.data.sources import contest_folder, csv, digits, load_test, load_train
+from modules.data.task import classification
 
 
 @pytest.fixture(scope="module")
@@ -141,8 +142,8 @@ def test_where_another_process_was_first_its_contest_is_used(tmp_path: Path, mon
 
 def test_the_csv_source_reads_the_contest(written: Path) -> None:
     data = Data(source="digits", test_csv="test.csv")
-    train, test = load_train(data, written), load_test(data, written, tuple("0123456789"))
-    assert train.classes == tuple("0123456789") and (len(train), len(test)) == (1437, 360)
+    train, test = load_train(data, written), load_test(data, written, classification("label", tuple("0123456789")))
+    assert train.task.classes == tuple("0123456789") and (len(train), len(test)) == (1437, 360)
     assert train.targets is not None
     target = load_digits().target
     assert all(target[int(Path(name).stem)] == label for name, label in zip(train.images.files, train.targets, strict=True))

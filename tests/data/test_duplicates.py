@@ -12,8 +12,10 @@ from modules.data.duplicates import describe_duplicates, number_contents
 from modules.data.images import ImageArrays, ImageFiles
 from modules.data.samples import Samples
 from modules.data.splits import Fold
+from modules.data.task import classification
 
 CLASSES = ("x", "y")
+TASK = classification("label", CLASSES)
 
 
 def files_of(folder: Path, contents: list[bytes]) -> ImageFiles:
@@ -30,7 +32,7 @@ def folds_of(numbers: list[int]) -> tuple[Fold, ...]:
 
 
 def samples_of(images: ImageFiles, targets: list[int]) -> Samples:
-    return Samples(images.files, images, CLASSES, np.array(targets))
+    return Samples(images.files, images, TASK, np.array(targets))
 
 
 def test_numbers_are_equal_exactly_where_the_bytes_are(tmp_path: Path) -> None:
@@ -66,7 +68,7 @@ def test_copies_in_train_and_test_are_named_and_long_lists_are_shortened(tmp_pat
     contents = [str(number).encode() for number in range(10, 16)]
     samples = samples_of(files_of(tmp_path / "a", contents), [0, 1] * 3)
     images = files_of(tmp_path / "t", contents[1:])
-    lines = describe_duplicates(samples, folds_of([0, 1] * 3), Samples(images.files, images, CLASSES))
+    lines = describe_duplicates(samples, folds_of([0, 1] * 3), Samples(images.files, images, TASK))
     expected = "a1 = t0 of the test, a2 = t1 of the test, a3 = t2 of the test and 2 more"
     assert lines == [f"warning: 5 images have copies in the test set (the same bytes): {expected}"]
 
@@ -75,7 +77,7 @@ def test_copies_among_arrays_are_found_by_their_pixels() -> None:
     pixels = np.zeros((4, 8, 8), dtype=np.uint8)
     pixels[1:3] = 7
     names = np.array(list("abcd"))
-    samples = Samples(names, ImageArrays(names, pixels), CLASSES, np.array([0, 1, 1, 0]))
+    samples = Samples(names, ImageArrays(names, pixels), TASK, np.array([0, 1, 1, 0]))
     (line,) = describe_duplicates(samples, folds_of([0, 0, 1, 0]), None)
     assert line.endswith("(the same bytes): b = c")
 

@@ -26,7 +26,7 @@ def contest(extra: str, **options: Any) -> Samples:
 
 def test_extra_rows_come_behind_the_others_and_are_marked() -> None:
     samples = contest("label,who,id\ncat,p,x\ndog,r,y\n", group_column="who", extra_images="more", image_suffix="png")
-    assert samples.ids.tolist() == ["b", "a", "x", "y"] and samples.classes == ("cat", "dog")
+    assert samples.ids.tolist() == ["b", "a", "x", "y"] and samples.task.classes == ("cat", "dog")
     assert samples.targets is not None and samples.groups is not None and samples.extra is not None
     assert samples.targets.tolist() == [1, 0, 0, 1] and samples.groups.tolist() == ["p", "q", "p", "r"]
     assert samples.extra.tolist() == [False, False, True, True]

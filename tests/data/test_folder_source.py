@@ -13,6 +13,7 @@ from modules.config.schema import Data
 from modules.data.images import ImageFiles
 from modules.data.samples import Samples
 from modules.data.sources import folder, id_column, load_test, load_train, template_path
+from modules.data.task import classification
 
 HERE = Path()
 CLASSES = ("cat", "dog")
@@ -33,7 +34,7 @@ def predicted(template: str | None, *paths: str, **options: Any) -> Samples:
     touch(*(f"test/{path}" for path in paths))
     if template is not None:
         Path("sample_submission.csv").write_text(template, encoding="utf-8")
-    return load_test(Data(source="folder", **options), HERE, CLASSES)
+    return load_test(Data(source="folder", **options), HERE, classification("label", CLASSES))
 
 
 def files(samples: Samples) -> list[str]:
@@ -43,7 +44,7 @@ def files(samples: Samples) -> list[str]:
 
 def test_folders_are_classes_and_nested_files_belong_to_theirs() -> None:
     samples = train("10/b.png", "2/deep/er/a.JPG", "2/a.webp", "10/고양이.jpeg")
-    assert samples.classes == ("2", "10"), "by number, as everywhere"
+    assert samples.task.classes == ("2", "10"), "by number, as everywhere"
     assert samples.ids.tolist() == files(samples) == ["10/b.png", "10/고양이.jpeg", "2/a.webp", "2/deep/er/a.JPG"]
     assert samples.targets is not None and samples.targets.tolist() == [1, 1, 0, 0] and samples.extra is None
 
@@ -107,7 +108,7 @@ def test_a_template_of_another_name_must_be_there() -> None:
     assert template_path(data, HERE) == Path("form.csv")
     touch("test/a.png")
     with pytest.raises(OptionError, match=r"form\.csv: no such file"):
-        load_test(data, HERE, CLASSES)
+        load_test(data, HERE, classification("label", CLASSES))
 
 
 @pytest.mark.parametrize("name", ["sub/one.png", "one.png", "sub/one", "one"])
@@ -148,7 +149,7 @@ def test_folders_of_the_classes_names_are_answers_but_not_if_one_image_is_elsewh
 def test_an_empty_test_folder_is_refused() -> None:
     Path("test").mkdir()
     with pytest.raises(OptionError) as caught:
-        load_test(Data(source="folder"), HERE, CLASSES)
+        load_test(Data(source="folder"), HERE, classification("label", CLASSES))
     assert caught.value.args == ("data", "test_images", "test: no image is in it")
 
 

@@ -21,6 +21,7 @@ from modules.data.loaders import Batch, BatchSampler, Draw, ImageBatches, Loader
 from modules.data.pixels import read_image, resize_image
 from modules.data.preprocessing import Preprocessing
 from modules.data.samples import Samples
+from modules.data.task import classification
 from modules.data.transforms import apply, make_train_pipeline
 
 SIZE = Size(12, 20)
@@ -36,7 +37,10 @@ def samples(tmp_path_factory: pytest.TempPathFactory) -> Samples:
         Image.fromarray(rng.integers(0, 256, (10 + row, 24 - row, 3), dtype=np.uint8)).save(folder / f"{row}.png")
     names = np.array([str(row) for row in range(COUNT)])
     return Samples(
-        names, ImageFiles(folder, np.array([f"{row}.png" for row in range(COUNT)])), ("a", "b", "c"), np.arange(COUNT, dtype=np.int64) % 3
+        names,
+        ImageFiles(folder, np.array([f"{row}.png" for row in range(COUNT)])),
+        classification("label", ("a", "b", "c")),
+        np.arange(COUNT, dtype=np.int64) % 3,
     )
 
 
@@ -117,9 +121,9 @@ def test_targets_and_rows_belong_to_the_images(samples: Samples) -> None:
 
 
 def test_unknown_targets_are_minus_one(samples: Samples) -> None:
-    test = Samples(samples.ids, samples.images, samples.classes)
+    test = Samples(samples.ids, samples.images, samples.task)
     batches = list(loader(test, shuffle=None).epoch(0))
-    assert rows_of(batches) == list(range(COUNT)) and {int(target) for batch in batches for target in batch.targets} == {-1}
+    assert rows_of(batches) == list(range(COUNT)) and all(batch.targets is None for batch in batches)
 
 
 def test_unshuffled_rows_come_once_and_in_order_in_every_epoch(samples: Samples) -> None:
@@ -244,7 +248,7 @@ def test_a_bad_image_is_the_plain_one_line_error_out_of_a_worker_too(samples: Sa
     (tmp_path / "bad.png").write_bytes(b"no image")
     files = samples.images.files.astype(object)
     files[6] = str(tmp_path / "bad.png")
-    broken = Samples(samples.ids, ImageFiles(samples.images.root, files.astype(str)), samples.classes, samples.targets)
+    broken = Samples(samples.ids, ImageFiles(samples.images.root, files.astype(str)), samples.task, samples.targets)
     batches: list[Batch] = []
     with pytest.raises(DataError) as caught:
         batches.extend(loader(broken, workers, shuffle=None).epoch(0))

@@ -33,7 +33,7 @@ def test_mixup_blends_pixels_by_the_share_in_the_targets(seed: int) -> None:
     images, targets = batch()
     before = images.clone()
     torch.manual_seed(seed)
-    mixed, shares = make_mixer(Augmentation(mixup=0.8), CLASSES)(images, targets)
+    mixed, shares = make_mixer(Augmentation(mixup=0.8), [CLASSES])(images, targets)
     share = kept_share(shares, targets)
     assert 0 < float(share[0]) < 1 and len(set(share.tolist())) == 1
     by_hand = torch.stack([share[i].double() * before[i] + (1 - share[i].double()) * before[i - 1] for i in range(5)])
@@ -46,7 +46,7 @@ def test_cutmix_puts_one_box_of_the_other_image_in_and_the_targets_have_its_area
     images, targets = batch()
     before = images.clone()
     torch.manual_seed(seed)
-    mixed, shares = make_mixer(Augmentation(cutmix=1.0), CLASSES)(images, targets)
+    mixed, shares = make_mixer(Augmentation(cutmix=1.0), [CLASSES])(images, targets)
     share = kept_share(shares, targets)
     kept, taken = (mixed == before).all(dim=1), (mixed == before.roll(1, 0)).all(dim=1)
     assert torch.equal(kept, ~taken), "every pixel is of the one image or of the other"
@@ -62,7 +62,7 @@ def test_cutmix_puts_one_box_of_the_other_image_in_and_the_targets_have_its_area
 @pytest.mark.parametrize("alpha", [0.4, 1.0, 4.0])
 def test_the_shares_of_mixup_are_from_the_beta_distribution(alpha: float) -> None:
     torch.manual_seed(0)
-    mix, (images, targets) = make_mixer(Augmentation(mixup=alpha), CLASSES), batch(2, 2, 2)
+    mix, (images, targets) = make_mixer(Augmentation(mixup=alpha), [CLASSES]), batch(2, 2, 2)
     shares = [float(mix(images, targets)[1][0, 1]) for _ in range(1500)]
     assert stats.kstest(shares, stats.beta(alpha, alpha).cdf).pvalue > 0.01
     assert stats.kstest(shares, stats.beta(alpha * 3, alpha * 3).cdf).pvalue < 0.01
@@ -70,7 +70,7 @@ def test_the_shares_of_mixup_are_from_the_beta_distribution(alpha: float) -> Non
 
 def test_with_both_each_batch_is_one_of_the_two_at_random() -> None:
     torch.manual_seed(0)
-    mix, (images, targets) = make_mixer(Augmentation(mixup=100.0, cutmix=100.0), CLASSES), batch(3, 8, 8)
+    mix, (images, targets) = make_mixer(Augmentation(mixup=100.0, cutmix=100.0), [CLASSES]), batch(3, 8, 8)
     kinds = []
     for _ in range(300):
         mixed, _ = mix(images, targets)
@@ -83,21 +83,21 @@ def test_with_both_each_batch_is_one_of_the_two_at_random() -> None:
 def test_neither_leaves_the_batch_and_torchs_generator_alone() -> None:
     images, targets = batch()
     state = torch.get_rng_state()
-    mixed, same = make_mixer(Augmentation(), CLASSES)(images, targets)
+    mixed, same = make_mixer(Augmentation(), [CLASSES])(images, targets)
     assert mixed is images and same is targets and torch.equal(torch.get_rng_state(), state)
 
 
 @pytest.mark.parametrize("augmentation", [Augmentation(mixup=0.4), Augmentation(cutmix=1.0), Augmentation(mixup=0.4, cutmix=1.0)])
 def test_a_batch_of_one_image_stays_as_it_is(augmentation: Augmentation) -> None:
     images, targets = batch(1)
-    mixed, same = make_mixer(augmentation, CLASSES)(images, targets)
+    mixed, same = make_mixer(augmentation, [CLASSES])(images, targets)
     assert torch.equal(mixed, batch(1)[0]) and torch.equal(same, targets)
 
 
 def test_the_draws_follow_from_torchs_seed_and_differ_from_batch_to_batch() -> None:
     def draw(seed: int) -> list[bytes]:
         torch.manual_seed(seed)
-        mix = make_mixer(Augmentation(mixup=0.4, cutmix=1.0), CLASSES)
+        mix = make_mixer(Augmentation(mixup=0.4, cutmix=1.0), [CLASSES])
         return [mix(*batch())[0].numpy().tobytes() for _ in range(6)]
 
     first = draw(1)
@@ -108,5 +108,5 @@ def test_the_draws_follow_from_torchs_seed_and_differ_from_batch_to_batch() -> N
 def test_the_memory_layout_of_the_images_is_kept(augmentation: Augmentation) -> None:
     images, targets = batch()
     for layout in (torch.contiguous_format, torch.channels_last):
-        mixed, _ = make_mixer(augmentation, CLASSES)(images.contiguous(memory_format=layout), targets)
+        mixed, _ = make_mixer(augmentation, [CLASSES])(images.contiguous(memory_format=layout), targets)
         assert mixed.is_contiguous(memory_format=layout)

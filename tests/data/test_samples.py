@@ -11,6 +11,7 @@ import pytest
 from modules.config.errors import DataError
 from modules.data.images import ImageFiles
 from modules.data.samples import Samples, encode_labels, order_classes
+from modules.data.task import classification
 
 
 @pytest.mark.parametrize(
@@ -59,13 +60,17 @@ def test_a_single_class_is_refused(labels: list[str], found: str) -> None:
 def test_taken_rows_keep_what_belongs_together() -> None:
     names = np.array(["a", "b", "c"])
     samples = Samples(
-        names, ImageFiles(Path("root"), np.array(["a.png", "b.png", "c.png"])), ("x", "y"), np.array([0, 1, 0]), np.array(["p", "q", "p"])
+        names,
+        ImageFiles(Path("root"), np.array(["a.png", "b.png", "c.png"])),
+        classification("label", ("x", "y")),
+        np.array([0, 1, 0]),
+        np.array(["p", "q", "p"]),
     )
     taken = samples.take(np.array([2, 0]))
-    assert (taken.ids.tolist(), taken.images.files.tolist(), taken.classes) == (["c", "a"], ["c.png", "a.png"], ("x", "y"))
+    assert (taken.ids.tolist(), taken.images.files.tolist(), taken.task.classes) == (["c", "a"], ["c.png", "a.png"], ("x", "y"))
     assert taken.targets is not None and taken.groups is not None
     assert (taken.targets.tolist(), taken.groups.tolist(), taken.images.path(0), len(taken)) == ([0, 0], ["p", "p"], Path("root/c.png"), 2)
-    bare = Samples(names, ImageFiles(Path("root"), names), ("x", "y")).take(np.array([1]))
+    bare = Samples(names, ImageFiles(Path("root"), names), classification("label", ("x", "y"))).take(np.array([1]))
     assert bare.targets is None and bare.groups is None and bare.ids.tolist() == ["b"]
 
 

@@ -17,6 +17,7 @@ from modules.data.images import ImageArrays, ImageFiles
 from modules.data.samples import Samples
 from modules.data.sources import load_test, load_train, statistics, template_path
 from modules.data.sources import torchvision as source
+from modules.data.task import classification
 from tests import sets
 
 
@@ -26,12 +27,12 @@ def data(name: str) -> Data:
 
 def both(name: str, root: Path) -> tuple[Samples, Samples]:
     train = load_train(data(name), root)
-    return train, load_test(data(name), root, train.classes)
+    return train, load_test(data(name), root, train.task)
 
 
 def labels(samples: Samples) -> list[str]:
     assert samples.targets is not None
-    return [samples.classes[target] for target in samples.targets]
+    return [samples.task.classes[target] for target in samples.targets]
 
 
 @pytest.mark.parametrize("channels", [1, 3])
@@ -58,17 +59,17 @@ def test_ids_are_numbered_rows_and_classes_are_in_the_sets_own_order(tmp_path: P
     sets.make_mnist(tmp_path, classes=4)
     train, test = both("FashionMNIST", tmp_path)
     assert train.ids.tolist() == [f"train_{row:05d}" for row in range(8)] and test.ids.tolist()[-1] == "test_00003"
-    assert train.classes == ("T-shirt/top", "Trouser", "Pullover", "Dress")
+    assert train.task.classes == ("T-shirt/top", "Trouser", "Pullover", "Dress")
     sets.make_cifar(tmp_path, monkeypatch)
     train, test = both("CIFAR10", tmp_path)
-    assert train.classes == test.classes == ("zebra", "ant", "moth"), "not alphabetically"
+    assert train.task.classes == test.task.classes == ("zebra", "ant", "moth"), "not alphabetically"
     assert train.targets is not None and train.targets.tolist() == sets.labels_of(8, 3).tolist()
 
 
 def test_a_class_without_an_image_is_none(tmp_path: Path) -> None:
     sets.make_emnist(tmp_path)
     train, test = both("EMNIST-letters", tmp_path)
-    assert train.classes == ("a", "b", "c"), "torchvision's list begins with N/A"
+    assert train.task.classes == ("a", "b", "c"), "torchvision's list begins with N/A"
     assert labels(train) == ["abc"[label] for label in sets.labels_of(8, 3)] and labels(test) == labels(train)[:4]
 
 
@@ -77,7 +78,7 @@ def test_sets_of_files_are_read_where_they_are(name: str, tmp_path: Path) -> Non
     make, classes, train_files, test_files = sets.OF_FILES[name]
     make(tmp_path)
     train, test = both(name, tmp_path)
-    assert train.classes == test.classes == classes
+    assert train.task.classes == test.task.classes == classes
     for samples, expected in ((train, train_files), (test, test_files)):
         assert isinstance(samples.images, ImageFiles)
         assert samples.ids.tolist() == samples.images.files.tolist()
@@ -195,13 +196,13 @@ def test_labels_outside_the_classes_and_images_without_labels_are_refused(tmp_pa
 def test_a_test_part_with_other_classes_is_refused(tmp_path: Path) -> None:
     sets.make_mnist(tmp_path)
     with pytest.raises(DataError, match=r"^FashionMNIST: its test part has classes that the model does not know: Pullover$"):
-        load_test(data("FashionMNIST"), tmp_path, ("Trouser", "T-shirt/top"))
+        load_test(data("FashionMNIST"), tmp_path, classification("label", ("Trouser", "T-shirt/top")))
 
 
 def test_answers_are_positions_in_the_models_classes(tmp_path: Path) -> None:
     sets.make_mnist(tmp_path)
-    classes = ("Pullover", "T-shirt/top", "Trouser")
-    test = load_test(data("FashionMNIST"), tmp_path, classes)
+    task = classification("label", ("Pullover", "T-shirt/top", "Trouser"))
+    test = load_test(data("FashionMNIST"), tmp_path, task)
     own = ("T-shirt/top", "Trouser", "Pullover")
     assert labels(test) == [own[label] for label in sets.labels_of(4, 3)] and template_path(data("FashionMNIST"), tmp_path) is None
 

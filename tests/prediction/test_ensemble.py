@@ -9,8 +9,9 @@ import pytest
 from scipy.special import expit, logit
 from scipy.stats import gmean, rankdata
 
+from modules.data.task import Task, classification
 from modules.prediction.ensemble import FORMS, combine
-from modules.prediction.predictions import Predictions, check_probabilities
+from modules.prediction.predictions import Predictions, check_predictions
 
 # Three folds, two rows, two classes.
 FOLDS = np.array(
@@ -26,8 +27,12 @@ RANDOM = np.random.default_rng(0).dirichlet(np.ones(4), (3, 50)).astype(np.float
 EPSILON = float(np.finfo(np.float32).eps)
 
 
+def task_of(members: np.ndarray) -> Task:
+    return classification("label", tuple(f"c{index}" for index in range(members.shape[2])))
+
+
 def found(how: str, weights: list[float] | None = None, folds: np.ndarray = FOLDS) -> np.ndarray:
-    return combine(folds, how, weights).astype(np.float64)
+    return combine(folds, how, task_of(folds), weights).astype(np.float64)
 
 
 def test_the_mean_by_hand() -> None:
@@ -83,7 +88,7 @@ def test_votes_by_hand() -> None:
 def test_a_tie_between_classes_goes_to_the_higher_mean_probability() -> None:
     """Each of three folds votes for a class of its own; class 2 has the highest mean, .5."""
     folds = np.array([[[0.4, 0.3, 0.3]], [[0.0, 0.6, 0.4]], [[0.2, 0.0, 0.8]]], dtype=np.float32)
-    shares = combine(folds, "vote")
+    shares = combine(folds, "vote", task_of(folds))
     np.testing.assert_allclose(shares[0], [1 / 3] * 3, atol=1e-6)
     assert shares.argmax(axis=1).tolist() == [2]
     assert shares[0, 2] == np.nextafter(np.float32(1 / 3), np.float32(1)) and shares[0, 0] == shares[0, 1] == np.float32(1 / 3)
@@ -92,13 +97,13 @@ def test_a_tie_between_classes_goes_to_the_higher_mean_probability() -> None:
 def test_a_tie_of_weighted_votes_is_a_tie() -> None:
     """0.1 + 0.2 against 0.3: equal to a person, though not to a computer."""
     folds = np.array([[[0.6, 0.4]], [[0.6, 0.4]], [[0.1, 0.9]]], dtype=np.float32)
-    assert combine(folds, "vote", [0.1, 0.2, 0.3]).argmax(axis=1).tolist() == [1]
-    assert combine(folds[:, :, ::-1], "vote", [0.1, 0.2, 0.3]).argmax(axis=1).tolist() == [0]
+    assert combine(folds, "vote", task_of(folds), [0.1, 0.2, 0.3]).argmax(axis=1).tolist() == [1]
+    assert combine(folds[:, :, ::-1], "vote", task_of(folds[:, :, ::-1]), [0.1, 0.2, 0.3]).argmax(axis=1).tolist() == [0]
 
 
 def test_without_a_tie_the_votes_decide_and_not_the_probabilities() -> None:
     folds = np.array([[[0.51, 0.49]], [[0.51, 0.49]], [[0.0, 1.0]]], dtype=np.float32)
-    assert combine(folds, "vote").argmax() == 0 and combine(folds, "mean").argmax() == 1
+    assert combine(folds, "vote", task_of(folds)).argmax() == 0 and combine(folds, "mean", task_of(folds)).argmax() == 1
 
 
 @pytest.mark.parametrize("weights", [None, WEIGHTS])
@@ -118,10 +123,10 @@ def test_scipy_comes_to_the_same(weights: list[float] | None) -> None:
 def test_a_certain_model_neither_breaks_nor_silences_the_others(how: str) -> None:
     """Probabilities of 0 and 1, which have no logarithm."""
     folds = np.array([[[1, 0, 0], [0, 0, 1]], [[0.2, 0.5, 0.3], [0.1, 0.1, 0.8]], [[0, 1, 0], [0, 0.5, 0.5]]], dtype=np.float32)
-    values = combine(folds, how)
+    values = combine(folds, how, task_of(folds))
     assert np.isfinite(values).all() and values.dtype == np.float32 and values.shape == (2, 3)
     assert values[1].argmax() == 2
-    check_probabilities(Predictions(np.array(["a", "b"]), ("x", "y", "z"), values, are_ranks=how == "rank"), how)
+    check_predictions(Predictions(np.array(["a", "b"]), classification("label", ("x", "y", "z")), values, are_ranks=how == "rank"), how)
 
 
 def test_0_and_1_count_as_the_smallest_step_from_them() -> None:
@@ -135,15 +140,19 @@ def test_0_and_1_count_as_the_smallest_step_from_them() -> None:
 
 @pytest.mark.parametrize("how", sorted(set(FORMS) - {"rank"}))
 def test_rows_sum_to_1(how: str) -> None:
-    np.testing.assert_allclose(combine(RANDOM, how, WEIGHTS).sum(axis=1), 1, atol=1e-5)
+    np.testing.assert_allclose(combine(RANDOM, how, task_of(RANDOM), WEIGHTS).sum(axis=1), 1, atol=1e-5)
 
 
 @pytest.mark.parametrize("how", sorted(FORMS))
 def test_weights_are_shares_and_a_weight_of_0_leaves_a_member_out(how: str) -> None:
-    np.testing.assert_array_equal(combine(RANDOM, how), combine(RANDOM, how, [2.0, 2.0, 2.0]))
-    np.testing.assert_allclose(combine(RANDOM, how, [3.0, 0.0, 1.0]), combine(RANDOM[[0, 2]], how, [0.75, 0.25]), atol=1e-6)
+    np.testing.assert_array_equal(combine(RANDOM, how, task_of(RANDOM)), combine(RANDOM, how, task_of(RANDOM), [2.0, 2.0, 2.0]))
+    np.testing.assert_allclose(
+        combine(RANDOM, how, task_of(RANDOM), [3.0, 0.0, 1.0]),
+        combine(RANDOM[[0, 2]], how, task_of(RANDOM[[0, 2]]), [0.75, 0.25]),
+        atol=1e-6,
+    )
 
 
 @pytest.mark.parametrize("how", sorted(set(FORMS) - {"rank", "vote"}))
 def test_an_ensemble_of_one_is_that_one(how: str) -> None:
-    np.testing.assert_allclose(combine(RANDOM[:1], how), RANDOM[0], atol=1e-5)
+    np.testing.assert_allclose(combine(RANDOM[:1], how, task_of(RANDOM[:1])), RANDOM[0], atol=1e-5)

@@ -25,6 +25,7 @@ from modules.data.loaders import BatchSampler
 from modules.data.pixels import resize_image
 from modules.data.preprocessing import Preprocessing
 from modules.data.samples import Samples
+from modules.data.task import classification
 from modules.data.transforms import apply
 from modules.models.build import Network, build_network
 from modules.models.cutting import Cut, cut_network
@@ -46,7 +47,7 @@ def make_images(folder: Path) -> Samples:
     names = [f"{number:02d}.bmp" for number in range(N)]
     for number, name in enumerate(names):
         pixels_of(number).save(folder / name)
-    return Samples(np.array(names), ImageFiles(folder, np.array(names)), ("a", "b"), ROWS % 2)
+    return Samples(np.array(names), ImageFiles(folder, np.array(names)), classification("label", ("a", "b")), ROWS % 2)
 
 
 def pixels_of(number: int) -> Image.Image:

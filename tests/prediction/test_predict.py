@@ -55,8 +55,8 @@ def softmax(logits: np.ndarray) -> np.ndarray:
 
 def batch(rows: Sequence[int] | np.ndarray, known: bool = True) -> Batch:
     index = np.array(rows, dtype=np.int64)
-    targets = TARGETS[index] if known else np.full(len(index), -1)
-    return Batch(torch.from_numpy(IMAGES[index]), torch.from_numpy(targets.astype(np.int64)), torch.from_numpy(index))
+    targets = torch.from_numpy(TARGETS[index].astype(np.int64)) if known else None
+    return Batch(torch.from_numpy(IMAGES[index]), targets, torch.from_numpy(index))
 
 
 def batches(order: np.ndarray, size: int, known: bool = True) -> list[Batch]:
@@ -64,7 +64,7 @@ def batches(order: np.ndarray, size: int, known: bool = True) -> list[Batch]:
 
 
 def run(given: list[Batch], rows: np.ndarray, members: Sequence[nn.Module] = (), tta: str = "none", smoothing: float = 0.0) -> Outcome:
-    objective = make_objective("auto", smoothing)
+    objective = make_objective("cross_entropy", smoothing)
     return predict(members or [Oracle()], given, rows, CLASSES, NORMALIZER, objective, VIEWS[tta], PROCESS)
 
 
@@ -72,8 +72,8 @@ def run(given: list[Batch], rows: np.ndarray, members: Sequence[nn.Module] = (),
 def test_every_row_gets_its_own_images_prediction_whatever_the_batch_size(size: int) -> None:
     rows = np.arange(ROWS)
     outcome = run(batches(rows, size), rows)
-    assert outcome.probabilities.shape == (1, ROWS, CLASSES) and outcome.probabilities.dtype == np.float32
-    np.testing.assert_allclose(outcome.probabilities[0], softmax(logits_by_hand(rows)), atol=1e-6)
+    assert outcome.values.shape == (1, ROWS, CLASSES) and outcome.values.dtype == np.float32
+    np.testing.assert_allclose(outcome.values[0], softmax(logits_by_hand(rows)), atol=1e-6)
 
 
 def test_results_are_in_the_order_of_the_rows_asked_for_not_of_the_batches() -> None:
@@ -82,7 +82,7 @@ def test_results_are_in_the_order_of_the_rows_asked_for_not_of_the_batches() -> 
     for _ in range(5):
         given = batches(rng.permutation(rows), 4)
         outcome = run([given[index] for index in rng.permutation(len(given))], rows)
-        np.testing.assert_allclose(outcome.probabilities[0], softmax(logits_by_hand(rows)), atol=1e-6)
+        np.testing.assert_allclose(outcome.values[0], softmax(logits_by_hand(rows)), atol=1e-6)
 
 
 def test_rows_that_come_twice_change_no_prediction() -> None:
@@ -90,7 +90,7 @@ def test_rows_that_come_twice_change_no_prediction() -> None:
     rows = np.arange(ROWS)
     padded = np.concatenate([rows, rows[:9], [22, 22]])
     outcome = run(batches(padded, 8), rows)
-    np.testing.assert_allclose(outcome.probabilities[0], softmax(logits_by_hand(rows)), atol=1e-6)
+    np.testing.assert_allclose(outcome.values[0], softmax(logits_by_hand(rows)), atol=1e-6)
 
 
 def test_rows_that_come_twice_do_not_change_the_loss() -> None:
@@ -113,10 +113,10 @@ def test_several_members_see_every_image_once_in_one_pass() -> None:
     rows = np.arange(ROWS)
     members = [Oracle(3.0), Oracle(-1.0), Oracle(0.0)]
     given = iter(batches(rows, 7))  # can be gone through once only
-    outcome = predict(members, given, rows, CLASSES, NORMALIZER, make_objective("auto", 0.0), VIEWS["none"], PROCESS)
+    outcome = predict(members, given, rows, CLASSES, NORMALIZER, make_objective("cross_entropy", 0.0), VIEWS["none"], PROCESS)
     assert [member.images for member in members] == [ROWS] * 3
     for index, scale in enumerate((3.0, -1.0, 0.0)):
-        np.testing.assert_allclose(outcome.probabilities[index], softmax(logits_by_hand(rows, scale)), atol=1e-6)
+        np.testing.assert_allclose(outcome.values[index], softmax(logits_by_hand(rows, scale)), atol=1e-6)
     assert outcome.loss == pytest.approx(run(batches(rows, 7), rows).loss, abs=1e-6)
 
 
@@ -133,7 +133,7 @@ def test_every_tta_is_the_mean_of_its_views_probabilities(tta: str) -> None:
     rows = np.arange(ROWS)
     member = Oracle()
     expected = np.mean([softmax(logits_by_hand(rows, flip_h=h, flip_v=v)) for h, v in FLIPS[tta]], axis=0)
-    np.testing.assert_allclose(run(batches(rows, 5), rows, [member], tta).probabilities[0], expected, atol=1e-6)
+    np.testing.assert_allclose(run(batches(rows, 5), rows, [member], tta).values[0], expected, atol=1e-6)
     assert member.images == ROWS * len(FLIPS[tta])
     if tta != "none":
         assert np.abs(expected - softmax(logits_by_hand(rows))).max() > 0.1
@@ -143,7 +143,7 @@ def test_every_tta_is_the_mean_of_its_views_probabilities(tta: str) -> None:
 def test_a_flipped_image_is_predicted_alike_where_its_flip_is_a_view(tta: str) -> None:
     rows = np.arange(ROWS)
     flipped = [Batch(images.flip(2), targets, numbers) for images, targets, numbers in batches(rows, 5)]
-    one, other = run(batches(rows, 5), rows, tta=tta).probabilities, run(flipped, rows, tta=tta).probabilities
+    one, other = run(batches(rows, 5), rows, tta=tta).values, run(flipped, rows, tta=tta).values
     assert np.allclose(one, other, atol=1e-6) is ("h" in tta)
 
 
@@ -164,30 +164,32 @@ def test_without_targets_there_is_no_loss() -> None:
     rows = np.arange(ROWS)
     outcome = run(batches(rows, 6, known=False), rows)
     assert np.isnan(outcome.loss)
-    np.testing.assert_allclose(outcome.probabilities[0], softmax(logits_by_hand(rows)), atol=1e-6)
+    np.testing.assert_allclose(outcome.values[0], softmax(logits_by_hand(rows)), atol=1e-6)
 
 
 def test_members_are_put_into_evaluation_and_keep_their_statistics() -> None:
     rows = np.arange(ROWS)
     member = nn.Sequential(nn.BatchNorm2d(3), nn.Flatten(), nn.Dropout(0.5), nn.Linear(3 * HEIGHT * WIDTH, CLASSES)).train()
     before = member[0].running_mean.clone()
-    one, other = (run(batches(rows, size), rows, [member]).probabilities for size in (4, 9))
+    one, other = (run(batches(rows, size), rows, [member]).values for size in (4, 9))
     np.testing.assert_allclose(one, other, atol=1e-6)
     assert torch.equal(member[0].running_mean, before) and not member.training
 
 
 def test_nan_from_a_model_is_not_hidden() -> None:
     rows = np.arange(ROWS)
-    assert np.isnan(run(batches(rows, 6), rows, [Oracle(float("nan"))]).probabilities).all()
+    assert np.isnan(run(batches(rows, 6), rows, [Oracle(float("nan"))]).values).all()
 
 
 def test_mean_and_std_reach_the_model() -> None:
     mean, std = (0.1, 0.2, 0.3), (0.5, 0.25, 2.0)
     normalizer = Normalizer(Preprocessing(Size(HEIGHT, WIDTH), "stretch", 3, mean, std, Pipeline()), PROCESS.device, False)
     rows = np.arange(ROWS)
-    found = predict([Oracle(1.0)], batches(rows, 6), rows, CLASSES, normalizer, make_objective("auto", 0.0), VIEWS["none"], PROCESS)
+    found = predict(
+        [Oracle(1.0)], batches(rows, 6), rows, CLASSES, normalizer, make_objective("cross_entropy", 0.0), VIEWS["none"], PROCESS
+    )
     shift, scale = np.array(mean)[[0, 1, 2, 0]], np.array(std)[[0, 1, 2, 0]]
-    np.testing.assert_allclose(found.probabilities[0], softmax((logits_by_hand(rows, 1.0) - shift) / scale), atol=1e-5)
+    np.testing.assert_allclose(found.values[0], softmax((logits_by_hand(rows, 1.0) - shift) / scale), atol=1e-5)
 
 
 class Counted(nn.Module):
@@ -206,16 +208,16 @@ class Counted(nn.Module):
 def test_a_trunk_that_several_members_have_is_called_once_for_all_of_them() -> None:
     rows = np.arange(ROWS)
     shared, own, members = Counted(), Counted(), [Oracle(3.0), Oracle(-1.0), Oracle(3.0), Oracle(0.5)]
-    objective = make_objective("auto", 0.0)
+    objective = make_objective("cross_entropy", 0.0)
     trunks = [shared, None, own, shared]
     outcome = predict(members, batches(rows, 7), rows, CLASSES, NORMALIZER, objective, VIEWS["hflip"], PROCESS, trunks)
     alone = [
-        run(batches(rows, 7), rows, [nn.Sequential(Counted(), member) if trunk else member], "hflip").probabilities[0]
+        run(batches(rows, 7), rows, [nn.Sequential(Counted(), member) if trunk else member], "hflip").values[0]
         for member, trunk in zip(members, trunks, strict=True)
     ]
     assert (shared.images, own.images) == (2 * ROWS, 2 * ROWS)
-    np.testing.assert_allclose(outcome.probabilities, np.stack(alone), atol=1e-6)
-    assert np.abs(outcome.probabilities[0] - outcome.probabilities[1]).max() > 0.1
+    np.testing.assert_allclose(outcome.values, np.stack(alone), atol=1e-6)
+    assert np.abs(outcome.values[0] - outcome.values[1]).max() > 0.1
     first = run(batches(rows, 7), rows, [nn.Sequential(Counted(), members[0])])
     assert outcome.loss == pytest.approx(first.loss, abs=1e-6)
 
@@ -223,4 +225,14 @@ def test_a_trunk_that_several_members_have_is_called_once_for_all_of_them() -> N
 def test_a_member_without_its_trunk_is_a_fault() -> None:
     rows = np.arange(ROWS)
     with pytest.raises(ValueError, match="shorter"):
-        predict([Oracle(), Oracle()], batches(rows, 7), rows, CLASSES, NORMALIZER, make_objective("auto"), VIEWS["none"], PROCESS, [None])
+        predict(
+            [Oracle(), Oracle()],
+            batches(rows, 7),
+            rows,
+            CLASSES,
+            NORMALIZER,
+            make_objective("cross_entropy"),
+            VIEWS["none"],
+            PROCESS,
+            [None],
+        )

@@ -9,7 +9,8 @@ import pandas as pd
 import pytest
 
 from modules.config.errors import DataError
-from modules.prediction.predictions import Predictions, check_probabilities, load_predictions, save_predictions
+from modules.data.task import classification
+from modules.prediction.predictions import Predictions, check_predictions, load_predictions, save_predictions
 
 IDS = ["007", "NA", "null", "a,b", 'say "no"', "1e5", "тест", "图像 1", "x;y", " lead", "-", "1.0", "True"]
 
@@ -17,7 +18,7 @@ IDS = ["007", "NA", "null", "a,b", 'say "no"', "1e5", "тест", "图像 1", "x
 def make(classes: tuple[str, ...], ids: list[str] | None = None, seed: int = 0) -> Predictions:
     ids = ids or IDS
     values = np.random.default_rng(seed).dirichlet(np.full(len(classes), 0.05), len(ids)).astype(np.float32)
-    return Predictions(np.array(ids), classes, values)
+    return Predictions(np.array(ids), classification("label", classes), values)
 
 
 CLASS_NAMES = [
@@ -39,55 +40,60 @@ CLASS_NAMES = [
 def test_what_was_saved_is_loaded_to_the_bit(classes: tuple[str, ...], tmp_path: Path) -> None:
     predictions = make(classes)
     save_predictions(tmp_path / "predictions.csv", predictions)
-    loaded = load_predictions(tmp_path / "predictions.csv")
-    assert loaded.classes == classes
+    loaded = load_predictions(tmp_path / "predictions.csv", predictions.task)
+    assert loaded.task == predictions.task
     assert loaded.ids.tolist() == IDS
-    assert loaded.probabilities.dtype == np.float32
-    assert np.array_equal(loaded.probabilities.view(np.uint32), predictions.probabilities.view(np.uint32))
-    assert loaded.labels() == predictions.labels()
+    assert loaded.values.dtype == np.float32
+    assert np.array_equal(loaded.values.view(np.uint32), predictions.values.view(np.uint32))
 
 
 def test_tiny_and_extreme_probabilities_come_back_to_the_bit(tmp_path: Path) -> None:
     small = np.array([1e-45, 1.17549435e-38, 1e-38, 1e-30, 1 / 3, 0.1, np.nextafter(np.float32(1), np.float32(0)), 0.0], dtype=np.float32)
-    predictions = Predictions(np.array([str(index) for index in range(8)]), ("a", "b"), np.stack([small, 1 - small], axis=1))
+    predictions = Predictions(
+        np.array([str(index) for index in range(8)]), classification("label", ("a", "b")), np.stack([small, 1 - small], axis=1)
+    )
     save_predictions(tmp_path / "p.csv", predictions)
-    assert np.array_equal(load_predictions(tmp_path / "p.csv").probabilities.view(np.uint32), predictions.probabilities.view(np.uint32))
+    assert np.array_equal(load_predictions(tmp_path / "p.csv", predictions.task).values.view(np.uint32), predictions.values.view(np.uint32))
 
 
 def test_the_table_has_the_contracts_columns(tmp_path: Path) -> None:
     values = np.array([[0.25, 0.75], [0.5, 0.5]], dtype=np.float32)
-    predictions = Predictions(np.array(["x", "y"]), ("b", "a"), values)
+    predictions = Predictions(np.array(["x", "y"]), classification("label", ("b", "a")), values)
     save_predictions(tmp_path / "oof.csv", predictions, targets=np.array([0, 1]), folds=np.array([3, 0]))
     assert (tmp_path / "oof.csv").read_text() == "id,fold,target,prediction,p:b,p:a\nx,3,b,a,0.25,0.75\ny,0,a,b,0.5,0.5\n"
-    assert load_predictions(tmp_path / "oof.csv").classes == ("b", "a")
+    assert load_predictions(tmp_path / "oof.csv", predictions.task).task.classes == ("b", "a")
 
 
 def test_the_label_is_the_most_probable_class_and_of_equal_ones_the_first() -> None:
     values = np.array([[0.1, 0.2, 0.7], [0.4, 0.4, 0.2], [0.2, 0.4, 0.4]], dtype=np.float32)
-    assert Predictions(np.array(["a", "b", "c"]), ("z", "y", "x"), values).labels() == ["x", "z", "y"]
+    assert Predictions(np.array(["a", "b", "c"]), classification("label", ("z", "y", "x")), values).to_frame()["prediction"].tolist() == [
+        "x",
+        "z",
+        "y",
+    ]
 
 
 def test_a_shape_that_does_not_fit_is_a_fault() -> None:
     with pytest.raises(AssertionError):
-        Predictions(np.array(["a"]), ("x", "y"), np.zeros((2, 2), dtype=np.float32))
+        Predictions(np.array(["a"]), classification("label", ("x", "y")), np.zeros((2, 2), dtype=np.float32))
 
 
 def test_a_table_without_predictions_is_refused(tmp_path: Path) -> None:
     (tmp_path / "p.csv").write_text("id,label\na,b\n")
     with pytest.raises(DataError, match=r"p\.csv: no predictions in it; expected the columns id and p:CLASS$"):
-        load_predictions(tmp_path / "p.csv")
+        load_predictions(tmp_path / "p.csv", classification("label", ("a", "b")))
 
 
 @pytest.mark.parametrize("cell", ["", "half", "0.5.5"])
 def test_a_damaged_cell_is_told(cell: str, tmp_path: Path) -> None:
     (tmp_path / "p.csv").write_text(f"id,prediction,p:a,p:b\nx,a,{cell},0.5\n")
     with pytest.raises(DataError, match=r"p\.csv: damaged: "):
-        load_predictions(tmp_path / "p.csv")
+        load_predictions(tmp_path / "p.csv", classification("label", ("a", "b")))
 
 
 def test_a_missing_file_is_told(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"p\.csv: no such file$"):
-        load_predictions(tmp_path / "p.csv")
+        load_predictions(tmp_path / "p.csv", classification("label", ("a", "b")))
 
 
 @pytest.mark.parametrize(
@@ -103,9 +109,9 @@ def test_a_missing_file_is_told(tmp_path: Path) -> None:
 )
 def test_what_are_no_probabilities_is_refused(values: list[list[float]], message: str) -> None:
     array = np.array(values, dtype=np.float32)
-    predictions = Predictions(np.array([str(row) for row in range(len(array))]), ("a", "b"), array)
+    predictions = Predictions(np.array([str(row) for row in range(len(array))]), classification("label", ("a", "b")), array)
     with pytest.raises(DataError, match=f"^{message}$"):
-        check_probabilities(predictions, "here")
+        check_predictions(predictions, "here")
 
 
 @pytest.mark.parametrize("classes", [2, 10, 1000])
@@ -113,10 +119,14 @@ def test_softmax_in_32_bits_passes(classes: int) -> None:
     logits = np.random.default_rng(0).normal(0, 8, (200, classes)).astype(np.float32)
     powers = np.exp(logits - logits.max(axis=1, keepdims=True))
     values = (powers / powers.sum(axis=1, keepdims=True)).astype(np.float32)
-    check_probabilities(Predictions(np.array([str(row) for row in range(200)]), tuple(map(str, range(classes))), values), "here")
+    check_predictions(
+        Predictions(np.array([str(row) for row in range(200)]), classification("label", tuple(map(str, range(classes)))), values), "here"
+    )
 
 
 def test_a_frame_holds_ids_labels_and_probabilities_in_order() -> None:
     frame = make(("cat", "dog")).to_frame()
     assert isinstance(frame, pd.DataFrame) and list(frame.columns) == ["id", "prediction", "p:cat", "p:dog"]
-    assert frame["id"].tolist() == IDS and frame["prediction"].tolist() == make(("cat", "dog")).labels()
+    assert frame["id"].tolist() == IDS and frame["prediction"].tolist() == [
+        ("cat", "dog")[row.argmax()] for row in make(("cat", "dog")).values
+    ]

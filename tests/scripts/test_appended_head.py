@@ -88,7 +88,7 @@ def test_inference_rebuilds_the_appended_layer(made: Path, capsys: pytest.Captur
     (fold,) = (fold for fold in plan.folds if fold.number == 0)
     outcome = evaluate(plan, Network(module, ("appended",)), valid_batches(plan, fold), fold, "none")
     expected = own[[f"p:{label}" for label in CLASSES]].astype(float).to_numpy()
-    np.testing.assert_allclose(outcome.probabilities[0], expected, atol=1e-6)
+    np.testing.assert_allclose(outcome.values[0], expected, atol=1e-6)
     assert run_inference(*known(made, f"inference.run={name}", f"inference.answers={made / 'contest/answers.csv'}")) == 0
     assert "score against the answers: accuracy " in capsys.readouterr().out
 

@@ -14,6 +14,7 @@ import torchvision
 from torch import nn
 
 from modules.config.reader import read_config
+from modules.data.task import classification
 from modules.jobs.preparation import prepare
 from modules.prediction.predictions import load_predictions
 from modules.runs.checkpoint import load_checkpoint
@@ -46,9 +47,9 @@ def test_the_restored_model_predicts_what_the_trained_one_did(library: str, name
         network = make_network(plan, fold.number, pretrained=False)
         network.module.load_state_dict(load_checkpoint(Path(f"runs/a/fold{fold.number}/best.pt"))["model"])
         whole = replace(fold, valid_rows=np.arange(len(plan.samples)))
-        members.append(evaluate(plan, network, valid_batches(plan, whole), whole, "none").probabilities[0])
-        saved = load_predictions(Path(f"runs/a/fold{fold.number}/predictions.csv"))
-        np.testing.assert_allclose(members[-1][fold.valid_rows], saved.probabilities, atol=1e-6)
+        members.append(evaluate(plan, network, valid_batches(plan, whole), whole, "none").values[0])
+        saved = load_predictions(Path(f"runs/a/fold{fold.number}/predictions.csv"), classification("label", ("cat", "dog", "eel")))
+        np.testing.assert_allclose(members[-1][fold.valid_rows], saved.values, atol=1e-6)
     np.testing.assert_allclose(submitted, np.mean(members, axis=0), atol=1e-6)
 
     # The library loads best.pt alone, since every name is its own; without the option it predicts something else.

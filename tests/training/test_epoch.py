@@ -67,7 +67,7 @@ def make_learner(module: nn.Module, hyper: HyperParams, steps: int, objective: O
         module=module,
         model=module,
         still=(),
-        objective=objective or make_objective("auto", hyper.label_smoothing),
+        objective=objective or make_objective("cross_entropy", hyper.label_smoothing),
         optimizer=make_optimizer(module, hyper),
         scaler=torch.amp.GradScaler("cpu", enabled=False),
         schedule=make_schedule(hyper, steps),

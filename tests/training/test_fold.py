@@ -22,8 +22,10 @@ from torch import nn
 from modules.config.errors import DataError
 from modules.config.reader import read_config
 from modules.data.preprocessing import Preprocessing
+from modules.data.task import classification
 from modules.jobs.preparation import prepare
-from modules.models.objectives import Objective, make_objective
+from modules.models.objectives import Objective
+from modules.prediction.logits import task_objective
 from modules.prediction.metrics import METRICS, Metric
 from modules.prediction.predictions import load_predictions
 from modules.runs.checkpoint import load_checkpoint
@@ -116,7 +118,11 @@ def scripted(monkeypatch: pytest.MonkeyPatch) -> Callable[[list[float]], None]:
 
     def script(scores: list[float], greater_is_better: bool = True) -> None:
         left = iter(scores)
-        monkeypatch.setitem(METRICS, "accuracy", Metric("accuracy", greater_is_better, lambda targets, values: next(left, 9.0)))
+        monkeypatch.setitem(
+            METRICS,
+            "accuracy",
+            lambda hyper: Metric("accuracy", greater_is_better, "values", lambda targets, values, task: next(left, 9.0)),
+        )
 
     return script
 
@@ -130,7 +136,7 @@ def test_a_fold_learns_and_leaves_what_the_contract_says(contest: Path) -> None:
     table = pd.read_csv(directory.predictions, dtype=str)
     assert table["id"].tolist() == plan.samples.ids[valid].tolist()
     assert plan.samples.targets is not None
-    assert table["target"].tolist() == [plan.samples.classes[target] for target in plan.samples.targets[valid]]
+    assert table["target"].tolist() == [plan.samples.task.classes[target] for target in plan.samples.targets[valid]]
     assert result.score == pytest.approx(float((table["target"] == table["prediction"]).mean()))
     assert result.score > 0.9 and result.epochs == len(sink.records) <= 6
     best = max(sink.records, key=lambda record: (record.score, -record.epoch))
@@ -188,13 +194,13 @@ def test_best_loads_into_the_librarys_own_model_and_predicts_the_same(contest: P
     plan = plan_for(contest)
     directory, _ = train(plan, "fold0")
     best = torch.load(directory.best, weights_only=True)
-    assert tuple(best["classes"]) == plan.samples.classes == ("cat", "dog", "eel")
+    assert tuple(best["classes"]) == plan.samples.task.classes == ("cat", "dog", "eel")
     assert best["network"] == {"library": "timm", "name": "test_resnet"}
     assert Preprocessing.from_dict(best["preprocessing"]) == plan.preprocessing
     module = timm.create_model("test_resnet", num_classes=3).eval()
     module.load_state_dict(best["model"])
-    found = load_predictions(directory.predictions)
-    for name, row in zip(found.ids[:6], found.probabilities[:6], strict=True):
+    found = load_predictions(directory.predictions, plan.samples.task)
+    for name, row in zip(found.ids[:6], found.values[:6], strict=True):
         with Image.open(contest / "train" / f"{name}.png") as image:
             pixels = np.asarray(image.resize((32, 32), Image.Resampling.BILINEAR), dtype=np.float32)
         with torch.no_grad():
@@ -344,8 +350,14 @@ def test_folds_and_seeds_differ_and_seed_zero_is_a_seed(contest: Path) -> None:
     [
         ({"run_id": "another run"}, r"last\.pt: belongs to another run or another fold$"),
         ({"fold": 1}, r"last\.pt: belongs to another run or another fold$"),
-        ({"classes": ["eel", "dog", "cat"]}, r"last\.pt: its classes, or their order, are not those of the table$"),
-        ({"classes": ["cat", "dog"]}, r"last\.pt: its classes, or their order, are not those of the table$"),
+        (
+            {"task": classification("label", ("eel", "dog", "cat")).to_dict()},
+            r"last\.pt: its classes, or their order, are not those of the table$",
+        ),
+        (
+            {"task": classification("label", ("cat", "dog")).to_dict()},
+            r"last\.pt: its classes, or their order, are not those of the table$",
+        ),
     ],
 )
 def test_a_checkpoint_of_something_else_is_refused_and_left_alone(contest: Path, change: dict[str, Any], message: str) -> None:
@@ -376,7 +388,7 @@ def test_a_checkpoint_that_nothing_can_go_on_from_is_refused_in_one_line(contest
 
 def broken_objective(*settings: Any, at: int, calls: list[int]) -> Objective:
     """The real one, but for the training loss of step `at`."""
-    real = make_objective(*settings)
+    real = task_objective(*settings)
 
     def compute(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         value = real.loss(logits, targets)
@@ -394,7 +406,7 @@ def test_a_loss_that_is_no_number_stops_the_fold_before_anything_is_saved_of_tha
     plan = plan_for(contest, "hyper_params.epochs=3")
     steps = -(-len(plan.folds[0].train_rows) // 8)
     with monkeypatch.context() as patch:
-        patch.setattr(parts_module, "make_objective", partial(broken_objective, at=steps + 2, calls=[]))
+        patch.setattr(parts_module, "task_objective", partial(broken_objective, at=steps + 2, calls=[]))
         with pytest.raises(DataError, match=rf"^fold 0, epoch 2: the loss is nan at step 3 of {steps}; training stopped\. ") as caught:
             train(plan, "fold0")
     assert len(caught.value.lines) == 1 and "hyper_params.learning_rate" in str(caught.value)
@@ -436,8 +448,9 @@ def test_tta_is_in_the_predictions_that_are_kept(contest: Path) -> None:
     plain, _ = train(plan_for(contest), "plain")
     flipped, _ = train(plan_for(contest, "inference.tta=hflip"), "flipped")
     assert digests(plain)["best"] == digests(flipped)["best"]
-    one, other = load_predictions(plain.predictions), load_predictions(flipped.predictions)
-    assert one.ids.tolist() == other.ids.tolist() and not np.array_equal(one.probabilities, other.probabilities)
+    task = classification("label", ("cat", "dog", "eel"))
+    one, other = load_predictions(plain.predictions, task), load_predictions(flipped.predictions, task)
+    assert one.ids.tolist() == other.ids.tolist() and not np.array_equal(one.values, other.values)
 
 
 def moved(before: dict[str, torch.Tensor], after: dict[str, torch.Tensor]) -> set[str]:
@@ -726,7 +739,7 @@ def test_every_epochs_weights_are_kept_under_their_loss_and_score(contest: Path)
         outcome = parts_module.evaluate(plan, network, parts_module.valid_batches(plan, plan.folds[0]), plan.folds[0], "none")
         assert plan.samples.targets is not None
         targets = plan.samples.targets[plan.folds[0].valid_rows]
-        assert float((outcome.probabilities[0].argmax(axis=1) == targets).mean()) == pytest.approx(float(row["score"]))
+        assert float((outcome.values[0].argmax(axis=1) == targets).mean()) == pytest.approx(float(row["score"]))
         assert outcome.loss == pytest.approx(float(row["valid_loss"])) == loss_of(plan, kept["model"])
         assert kept["scores"] == {"accuracy": float(row["score"]), "loss": float(row["valid_loss"])}
     assert digest_tensors(load_checkpoint(paths[best["epoch"] - 1])["model"]) == digest_tensors(best["model"])

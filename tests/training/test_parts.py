@@ -69,11 +69,12 @@ def plain(uneven: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
     ids=lambda options: " ".join(options),
 )
 def test_every_way_to_learn_trains_a_fold_and_learns_something_else(uneven: Path, plain: str, options: list[str]) -> None:
-    found, sink = train(plan_for(uneven, "hyper_params.epochs=1", *options), "found")
+    plan_of_it = plan_for(uneven, "hyper_params.epochs=1", *options)
+    found, sink = train(plan_of_it, "found")
     assert str(digests(found)["last"]) != plain
     (record,) = sink.records
     assert np.isfinite([record.train_loss, record.valid_loss, record.score]).all()
-    probabilities = load_predictions(found.predictions).probabilities
+    probabilities = load_predictions(found.predictions, plan_of_it.samples.task).values
     assert probabilities.sum(axis=1) == pytest.approx(1, abs=1e-5) and probabilities.min() >= 0
 
 
@@ -98,7 +99,7 @@ def test_balanced_weights_are_of_the_rows_that_the_fold_trains_on_and_hold_for_i
     torch.testing.assert_close(fold_objective(plan, fold).loss(logits, torch.arange(6) % 3), expected)
     network = make_network(plan, number, pretrained=False)
     outcome = evaluate(plan, network, valid_batches(plan, fold), fold, "none")
-    own = torch.from_numpy(outcome.probabilities[0]).gather(1, torch.from_numpy(validated).unsqueeze(1)).squeeze(1)
+    own = torch.from_numpy(outcome.values[0]).gather(1, torch.from_numpy(validated).unsqueeze(1)).squeeze(1)
     assert outcome.loss == pytest.approx(float((-own.log() * weights[validated]).mean()), rel=1e-4)
 
 
@@ -123,7 +124,7 @@ def test_the_loss_of_a_mixed_batch_is_that_of_its_soft_targets(uneven: Path) -> 
     seed_torch(plan.config.settings.seed, 0, 1)
     (batch,) = batches.epoch(1)
     images = Normalizer(plan.preprocessing, torch.device("cpu"), False)(batch.images)
-    mixed, shares = make_mixer(plan.config.augmentation, 3)(images, batch.targets)
+    mixed, shares = make_mixer(plan.config.augmentation, [3])(images, batch.targets)
     smooth = shares * 0.9 + 0.1 / 3
     expected = -(smooth * twin(mixed).log_softmax(1)).sum(1).mean()
     plain = functional.cross_entropy(twin(images), batch.targets, label_smoothing=0.1)
@@ -136,7 +137,7 @@ def test_validation_is_never_mixed(uneven: Path) -> None:
     plain, mixing = plan_for(uneven), plan_for(uneven, "augmentation.mixup=1", "augmentation.cutmix=1")
     network = make_network(plain, 0, pretrained=False)
     found = [evaluate(plan, network, valid_batches(plan, plan.folds[0]), plan.folds[0], "none") for plan in (plain, mixing)]
-    assert found[0].loss == found[1].loss and np.array_equal(found[0].probabilities, found[1].probabilities)
+    assert found[0].loss == found[1].loss and np.array_equal(found[0].values, found[1].values)
 
 
 def test_mixed_and_balanced_a_stopped_fold_equals_one_that_was_not_with_any_number_of_workers(uneven: Path) -> None:
@@ -196,7 +197,7 @@ def test_inference_has_the_activation_that_the_run_was_trained_with(contest: Pat
         module.load_state_dict(checkpoint["model"])
         sigmoids = module(images_of(plan, test)).detach().double().sigmoid()
         expected.append(sigmoids / sigmoids.sum(1, keepdim=True))
-    np.testing.assert_allclose(found.probabilities, torch.stack(expected).mean(0).numpy(), atol=1e-5)
+    np.testing.assert_allclose(found.values, torch.stack(expected).mean(0).numpy(), atol=1e-5)
 
 
 def images_of(plan: Plan, samples: Samples) -> torch.Tensor:
