@@ -328,6 +328,9 @@ class Inference:
     weights: Literal["uniform", "score", "oof"] = option(
         "uniform", "of the models: all alike; by their fold's score; or of several runs, fitted on their out-of-fold predictions"
     )
+    other_folds: Literal["refuse", "allow"] = option(
+        "refuse", "several runs whose samples were divided otherwise; allow: with weights that are not fitted"
+    )
     decision: Literal["auto", "plain", "global", "per_class"] = option(
         "auto",
         "how probabilities become labels; plain: the most probable class, .5, the nearest; global: one threshold for all labels; per_class:"

@@ -8,22 +8,24 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
 from modules.compute.process import Process
-from modules.config.errors import DataError, OptionError, shorten
+from modules.config.errors import OptionError, shorten
 from modules.config.schema import Config
-from modules.data.task import Targets, Task
+from modules.data.samples import Rows
+from modules.data.task import Task
 from modules.jobs.out_of_fold import OutOfFold, out_of_fold
 from modules.jobs.remarks import say
 from modules.jobs.restoring import Member
+from modules.jobs.shared_rows import SharedRows, shared_rows
 from modules.jobs.trained import TrainedRun
 from modules.prediction.ensemble import combine
 from modules.prediction.metrics import Metric
-from modules.prediction.predictions import Predictions
-from modules.prediction.weighting import select, weigh_by_score
+from modules.prediction.weighting import correlate, cross_fitted, select, weigh_by_score
 
 
 @dataclass(frozen=True)
@@ -35,8 +37,22 @@ class Measured:
 
 
 @dataclass(frozen=True)
+class Together:
+    """What several runs say of the samples that all of them have out of fold.
+
+    correlations: (runs, runs). scores: each run's own. fitted: the blend's with its weights as they are, which fitted ones
+    make too good.
+    """
+
+    correlations: NDArray[np.float64]
+    scores: list[float]
+    fitted: float
+
+
+@dataclass(frozen=True)
 class Blend:
-    """weights: one a member, in the order of `members`, summing to 1. cv_score: None where it is not known.
+    """weights: one a member, in the order of `members`, summing to 1. cv_score: None where it is not known; with fitted
+    weights cross-fitted: each fold's rows by weights that were fitted on the other folds.
 
     cv_coverage: the share of the training samples that it is of, 0 where it is not known.
     """
@@ -46,6 +62,7 @@ class Blend:
     measured: tuple[Measured, ...]
     cv_score: float | None
     cv_coverage: float
+    together: Together | None = None
 
     @property
     def members(self) -> tuple[Member, ...]:
@@ -64,15 +81,6 @@ class Blend:
         return _run_weights(self.runs, self.weights)
 
 
-@dataclass(frozen=True)
-class SharedRows:
-    """The rows that all runs have out of fold. members: (runs, N, columns). targets: of the N rows. coverage: of the training samples."""
-
-    members: NDArray[np.float32]
-    targets: Targets
-    coverage: float
-
-
 def make_blend(config: Config, runs: tuple[TrainedRun, ...], process: Process, quiet: bool) -> Blend:
     """The ensemble that [inference] weights and ensemble ask for.
 
@@ -84,13 +92,19 @@ def make_blend(config: Config, runs: tuple[TrainedRun, ...], process: Process, q
     measured = tuple(_measure(run, found) for run, found in zip(runs, known, strict=True))
     if len(runs) == 1:
         return Blend(runs, _member_weights(config, runs, None), measured, measured[0].score, runs[0].result["coverage"])
-    shared = _shared_rows(runs, known)
+    shared = shared_rows(config, runs, known)
     weights = _member_weights(config, runs, shared)
     if shared is None:
         return Blend(runs, weights, measured, None, 0.0)
-    combined = combine(shared.members, how, runs[0].task, _run_weights(runs, weights))
-    score = metric.measure(runs[0].task, shared.targets, combined)
-    return Blend(runs, weights, measured, score, shared.coverage)
+    task = runs[0].task
+    by_run = _run_weights(runs, weights)
+    values = combine(shared.members, how, task, by_run)
+    plain = metric.measure(task, shared.targets, values)
+    together = Together(correlate(shared.members), [metric.measure(task, shared.targets, each) for each in shared.members], plain)
+    if config.inference.weights == "oof" and len(np.unique(shared.folds)) > 1:
+        values = cross_fitted(shared.members, how, task, shared.folds, lambda rows: _fit(config, runs, shared, rows))
+    score = metric.measure(task, shared.targets, values)
+    return Blend(runs, weights, measured, score, shared.coverage, together)
 
 
 def describe_blend(config: Config, blend: Blend) -> list[str]:
@@ -107,8 +121,32 @@ def describe_blend(config: Config, blend: Blend) -> list[str]:
         shares = ", ".join(f"{run.name} {weight:.3f}" for run, weight in zip(blend.runs, blend.run_weights(), strict=True))
         part = "" if blend.cv_coverage > 0.9999 else f", of {blend.cv_coverage:.1%} of the samples, which all runs have"
         score = "CV unknown" if blend.cv_score is None else f"CV {blend.metric.name} {blend.cv_score:.4f} out-of-fold{part}"
+        lines += [] if blend.together is None else _describe_together(blend, blend.together)
         lines.append(f"blend of {len(blend.members)} models, {config.inference.ensemble}: {score} (weights of the runs: {shares})")
+        lines += [] if blend.together is None else _describe_gain(config, blend, blend.together)
     return lines
+
+
+def _describe_together(blend: Blend, together: Together) -> list[str]:
+    """Each run's score on the shared samples, and how alike their predictions are: the less, the more a blend gains."""
+    names = [run.name for run in blend.runs]
+    width = max(map(len, names))
+    lines = [f"on the samples that all runs have: {blend.metric.name}, and the correlation of predictions"]
+    for row, (name, score) in enumerate(zip(names, together.scores, strict=True)):
+        told = " ".join(f"{value:6.3f}" for value in together.correlations[row, : row + 1])
+        lines.append(f"  {name:{width}}  {score:.4f}  {told}")
+    return lines
+
+
+def _describe_gain(config: Config, blend: Blend, together: Together) -> list[str]:
+    """Against the best of the runs, and of fitted weights what they score on the rows that they were fitted on."""
+    assert blend.cv_score is not None
+    best = int(np.argmax(together.scores) if blend.metric.greater_is_better else np.argmin(together.scores))
+    gain = blend.cv_score - together.scores[best]
+    told = f"against the best of them, {blend.runs[best].name} {together.scores[best]:.4f}: {gain:+.4f}"
+    if config.inference.weights == "oof":
+        told += f"; the weights are fitted on other folds than those that they score (on all at once {together.fitted:.4f}, too good)"
+    return [told]
 
 
 def _check_weights(config: Config, runs: Sequence[TrainedRun]) -> None:
@@ -154,53 +192,18 @@ def _member_weights(config: Config, runs: Sequence[TrainedRun], shared: SharedRo
     if config.inference.weights == "oof":
         if shared is None:
             raise OptionError("inference", "weights", "oof needs samples that all runs have out of fold, and there are none; use uniform")
-        fitted = select(
-            shared.members,
-            config.inference.ensemble,
-            runs[0].task,
-            lambda values: metric.measure(runs[0].task, shared.targets, values),
-            metric.greater_is_better,
-        )
+        fitted = _fit(config, runs, shared, np.arange(len(shared.folds)))
         return tuple(share / len(run.checkpoints) for run, share in zip(runs, fitted, strict=True) for _ in run.checkpoints)
     return uniform
+
+
+def _fit(config: Config, runs: Sequence[TrainedRun], shared: SharedRows, rows: Rows) -> list[float]:
+    """The runs' weights, fitted on these of the shared rows."""
+    task, metric = runs[0].task, runs[0].metric
+    score = partial(metric.measure, task, shared.targets[rows])
+    return select(shared.members[:, rows], config.inference.ensemble, task, score, metric.greater_is_better)
 
 
 def _run_weights(runs: Sequence[TrainedRun], weights: Sequence[float]) -> list[float]:
     ends = np.cumsum([len(run.checkpoints) for run in runs])
     return [float(part.sum()) for part in np.split(np.asarray(weights), ends[:-1])]
-
-
-def _shared_rows(runs: Sequence[TrainedRun], known: Sequence[OutOfFold | None]) -> SharedRows | None:
-    """Matched by id; what a run predicted several times (split.repeats) has the mean. None, which is said, where there are none.
-
-    Raises DataError where the same id has several classes.
-    """
-    found = [each for each in known if each is not None]
-    if len(found) < len(known):
-        without = [run.name for run, each in zip(runs, known, strict=True) if each is None]
-        say(f"the blend's CV score is not known: {shorten(without)} was trained without validation")
-        return None
-    single = [_one_row_an_id(each) for each in found]
-    rows_of = [{str(name): row for row, name in enumerate(each.predictions.ids)} for each in single]
-    ids = [name for name in rows_of[0] if all(name in rows for rows in rows_of)]
-    if not ids:
-        say("the blend's CV score is not known: no sample is out of fold in all of the runs")
-        return None
-    rows = [np.array([each[name] for name in ids]) for each in rows_of]
-    targets = [each.targets[places] for each, places in zip(single, rows, strict=True)]
-    for run, other in zip(runs, targets, strict=True):
-        if not np.array_equal(other, targets[0]):
-            raise DataError(f"{runs[0].name} and {run.name} cannot be blended: the same ids have other labels")
-    members = np.stack([each.predictions.values[places] for each, places in zip(single, rows, strict=True)])
-    samples = len(single[0].predictions.ids) / runs[0].result["coverage"]
-    return SharedRows(members, targets[0], len(ids) / samples)
-
-
-def _one_row_an_id(found: OutOfFold) -> OutOfFold:
-    ids, first, inverse, counts = np.unique(found.predictions.ids, return_index=True, return_inverse=True, return_counts=True)
-    if len(ids) == len(found.predictions.ids):
-        return found
-    total = np.zeros((len(ids), len(found.predictions.task.columns)))
-    np.add.at(total, inverse, found.predictions.values.astype(np.float64))
-    means = np.asarray(total / counts[:, None], dtype=np.float32)
-    return OutOfFold(Predictions(ids, found.predictions.task, means), found.targets[first], found.folds[first], found.tta)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from modules.data.samples import Rows
 from modules.data.task import Task
 from modules.prediction.ensemble import combine
 from modules.prediction.predictions import Values
@@ -48,3 +49,28 @@ def select(
         if max(tried) > best_score:
             best_score, best_counts = max(tried), counts
     return [float(share) for share in best_counts / best_counts.sum()]
+
+
+def cross_fitted(members: NDArray[np.float32], how: str, task: Task, folds: Rows, fit: Callable[[Rows], list[float]]) -> Values:
+    """(N, columns): each fold's rows as they are combined with the weights that `fit` finds on the rows of the other folds.
+
+    members: (runs, N, columns). folds: (N,), of two folds or more.
+    """
+    values = np.empty(members.shape[1:], dtype=np.float32)
+    for fold in np.unique(folds):
+        own = folds == fold
+        values[own] = combine(members, how, task, fit(np.flatnonzero(~own)))[own]
+    return values
+
+
+def correlate(members: NDArray[np.float32]) -> NDArray[np.float64]:
+    """(runs, runs) Pearson's correlation of the runs' (runs, N, columns) predictions, less each column's mean; 1 with itself.
+
+    A run that predicts the same of all rows has no correlation with others: 0.
+    """
+    flat = (members - members.mean(axis=1, keepdims=True, dtype=np.float64)).reshape(len(members), -1)
+    norms = np.linalg.norm(flat, axis=1)
+    scaled = np.divide(flat, norms[:, None], out=np.zeros_like(flat), where=norms[:, None] > 0)
+    found = scaled @ scaled.T
+    np.fill_diagonal(found, 1.0)
+    return np.asarray(found)

@@ -23,9 +23,9 @@ PROBABILITIES = [f"p:{name}" for name in CLASSES]
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A contest of probabilities, scored by AUC, and the runs `one`, `two` (another seed and size), `flip` (one with hflip)."""
+    """A contest of probabilities, scored by AUC, and the runs `one`, `two` (another rate and size), `flip` (one with hflip)."""
     root = tmp_path_factory.mktemp("made")
-    runs = {"one": (), "two": ("settings.seed=7", "data.image_size=40"), "flip": ("inference.tta=hflip",)}
+    runs = {"one": (), "two": ("hyper_params.learning_rate=0.002", "data.image_size=40"), "flip": ("inference.tta=hflip",)}
     return make_runs(root, {name: ("hyper_params.metric=roc_auc", *more) for name, more in runs.items()})
 
 
