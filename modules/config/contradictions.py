@@ -40,6 +40,7 @@ def contradictions(config: Config) -> list[Contradiction]:
         *_of_splits(config),
         *_of_phases(config),
         *_of_features(config),
+        *_of_heads(config),
         *_of_views(config),
     ]
 
@@ -144,15 +145,16 @@ def _of_sources(config: Config) -> Iterator[Contradiction]:
     if data.source == "torchvision" and data.extra_csv is not None:
         yield Contradiction((("data", "extra_csv"), source), "the images of source = torchvision are no files; use csv or folder")
     if data.source == "mask":
-        yield from _of_mask(data)
+        yield from _of_mask(config)
     elif data.age_boundary != Data.age_boundary:
         yield Contradiction((("data", "age_boundary"), source), f"only source = mask has ages, and source is {data.source}")
     if data.extra_images is not None and data.extra_csv is None:
         yield Contradiction((("data", "extra_images"), ("data", "extra_csv")), "nothing is read from there without extra_csv")
 
 
-def _of_mask(data: Data) -> Iterator[Contradiction]:
+def _of_mask(config: Config) -> Iterator[Contradiction]:
     """Its layout says which columns and files there are."""
+    data, source = config.data, ("data", "source")
     told = {
         "group_column": "source = mask keeps each person in one fold by itself",
         "image_column": "source = mask has a column `path` with each person's folder",
@@ -160,7 +162,22 @@ def _of_mask(data: Data) -> Iterator[Contradiction]:
     }
     for name, message in told.items():
         if getattr(data, name) is not None:
-            yield Contradiction((("data", name), ("data", "source")), message)
+            yield Contradiction((("data", name), source), message)
+    if data.task != "multiclass":
+        yield Contradiction((("data", "task"), source), f"source = mask has 18 classes, and no {data.task} labels; use multiclass")
+
+
+def _of_heads(config: Config) -> Iterator[Contradiction]:
+    """What can be separated."""
+    if config.model.head != "separate":
+        return
+    head = ("model", "head")
+    if config.data.source != "mask" and config.data.task != "multioutput":
+        message = "nothing is separate: classes of one part, as they are of all sources but mask; use replace"
+        yield Contradiction((head, ("data", "source"), ("data", "task")), message)
+    if config.hyper_params.class_weights != "none" and config.data.task != "multioutput":
+        message = "weights are of whole classes, and head = separate learns what they are made of; use sampler = balanced"
+        yield Contradiction((("hyper_params", "class_weights"), head), message)
 
 
 def _of_splits(config: Config) -> Iterator[Contradiction]:
