@@ -94,3 +94,19 @@ def test_sets_of_torchvision_are_corrected_by_number(tmp_path: Path) -> None:
     other = next(name for name in before.values() if name != before["train_00002"])
     after = labels(load(f"id,label\ntrain_00002,{other}\n", source="torchvision", dataset="FashionMNIST"))
     assert after == {**before, "train_00002": other} != before
+
+
+def test_several_columns_are_corrected_each_by_its_own_labels() -> None:
+    Path("outputs.csv").write_text("id,root,tail\na,1,x\nb,2,y\nc,2,y\n", encoding="utf-8")
+    options: dict[str, Any] = {"task": "multioutput", "label_columns": ("root", "tail"), "train_csv": "outputs.csv"}
+    samples = load("id,tail,root\na,y,\nb,x,1\n", **options)
+    assert samples.targets is not None and samples.targets.tolist() == [[0, 1], [0, 0], [1, 1]]
+    assert fails("id,tail\na,2\n", **options) == ["fix.csv, column 'tail': 1 labels that no training sample has: '2' in line 2"]
+
+
+def test_a_number_may_be_any_other_number() -> None:
+    Path("numbers.csv").write_text("id,label\na,1\nb,2.5\n", encoding="utf-8")
+    samples = load("id,label\nb,7\n", task="regression", train_csv="numbers.csv")
+    assert samples.targets is not None and samples.targets.tolist() == [[1], [7]]
+    (line,) = fails("id,label\nb,seven\n", task="regression", train_csv="numbers.csv")
+    assert "'seven'" in line
