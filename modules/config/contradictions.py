@@ -40,7 +40,6 @@ def contradictions(config: Config) -> list[Contradiction]:
         *_of_splits(config),
         *_of_phases(config),
         *_of_features(config),
-        *_of_heads(config),
         *_of_views(config),
     ]
 
@@ -86,7 +85,7 @@ def _of_heads(config: Config) -> Iterator[Contradiction]:
     data, head = config.data, ("model", "head")
     if config.model.head != "separate":
         return
-    if data.task != "multioutput" and str(data.source) != "mask":
+    if data.task != "multioutput" and data.source != "mask":
         message = "separate needs classes that are made of several things: source = mask, or task = multioutput"
         yield Contradiction((head, ("data", "source"), ("data", "task")), message)
     if config.hyper_params.class_weights != "none":
@@ -165,19 +164,6 @@ def _of_mask(config: Config) -> Iterator[Contradiction]:
             yield Contradiction((("data", name), source), message)
     if data.task != "multiclass":
         yield Contradiction((("data", "task"), source), f"source = mask has 18 classes, and no {data.task} labels; use multiclass")
-
-
-def _of_heads(config: Config) -> Iterator[Contradiction]:
-    """What can be separated."""
-    if config.model.head != "separate":
-        return
-    head = ("model", "head")
-    if config.data.source != "mask" and config.data.task != "multioutput":
-        message = "nothing is separate: classes of one part, as they are of all sources but mask; use replace"
-        yield Contradiction((head, ("data", "source"), ("data", "task")), message)
-    if config.hyper_params.class_weights != "none" and config.data.task != "multioutput":
-        message = "weights are of whole classes, and head = separate learns what they are made of; use sampler = balanced"
-        yield Contradiction((("hyper_params", "class_weights"), head), message)
 
 
 def _of_splits(config: Config) -> Iterator[Contradiction]:

@@ -127,7 +127,7 @@ def test_the_last_file_of_the_contest_is_never_written_over(people: Path, capsys
         ("data.image_column=path", "source = mask has a column `path` with each person's folder"),
         ("data.extra_csv=more.csv", "source = mask has people in folders; give more of them a row of train.csv and a folder"),
         ("data.task=ordinal", "source = mask has 18 classes, and no ordinal labels; use multiclass"),
-        ("hyper_params.class_weights=balanced", "head = separate learns what they are made of; use sampler = balanced"),
+        ("hyper_params.class_weights=balanced", "head = separate learns no classes of their own that could have weights; use none"),
     ],
 )
 def test_options_that_the_layout_answers_are_refused(
@@ -145,4 +145,4 @@ def test_age_boundary_is_refused_where_there_are_no_ages(contest: Path, capsys: 
 
 def test_separate_heads_are_refused_where_classes_have_one_part(contest: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (line,) = refusal(run_train, [*FAST, f"settings.data_path={contest}", "model.head=separate"], capsys)
-    assert line.startswith("override model.head: nothing is separate: classes of one part")
+    assert line.startswith("override model.head: separate needs classes that are made of several things: source = mask")
