@@ -42,6 +42,8 @@ PROMISES = {
     "data.std": "scripts/test_sources.py::test_auto_mean_and_std_are_the_pretrained_models_then_the_sets_then_a_half",
     "data.extra_csv": "scripts/test_sources.py::test_extra_rows_train_and_are_never_validated",
     "data.extra_images": "scripts/test_sources.py::test_extra_rows_train_and_are_never_validated",
+    "data.corrections": "scripts/test_mask.py::test_corrections_and_the_boundary_are_what_is_learnt_from",
+    "data.age_boundary": "scripts/test_mask.py::test_corrections_and_the_boundary_are_what_is_learnt_from",
     "data.bad_images": "scripts/test_main_job.py::test_bad_training_images_are_skipped_by_name_where_asked",
     "split.method": "data/test_splits.py::test_the_folds_are_those_of_scikit_learn",
     "split.folds": "data/test_splits.py::test_every_row_is_validated_once_and_trains_all_other_folds",

@@ -85,7 +85,7 @@ def _of_heads(config: Config) -> Iterator[Contradiction]:
     data, head = config.data, ("model", "head")
     if config.model.head != "separate":
         return
-    if data.task != "multioutput" and str(data.source) != "mask":
+    if data.task != "multioutput" and data.source != "mask":
         message = "separate needs classes that are made of several things: source = mask, or task = multioutput"
         yield Contradiction((head, ("data", "source"), ("data", "task")), message)
     if config.hyper_params.class_weights != "none":
@@ -143,8 +143,27 @@ def _of_sources(config: Config) -> Iterator[Contradiction]:
         yield Contradiction((("data", "sample_submission"), source), message)
     if data.source == "torchvision" and data.extra_csv is not None:
         yield Contradiction((("data", "extra_csv"), source), "the images of source = torchvision are no files; use csv or folder")
+    if data.source == "mask":
+        yield from _of_mask(config)
+    elif data.age_boundary != Data.age_boundary:
+        yield Contradiction((("data", "age_boundary"), source), f"only source = mask has ages, and source is {data.source}")
     if data.extra_images is not None and data.extra_csv is None:
         yield Contradiction((("data", "extra_images"), ("data", "extra_csv")), "nothing is read from there without extra_csv")
+
+
+def _of_mask(config: Config) -> Iterator[Contradiction]:
+    """Its layout says which columns and files there are."""
+    data, source = config.data, ("data", "source")
+    told = {
+        "group_column": "source = mask keeps each person in one fold by itself",
+        "image_column": "source = mask has a column `path` with each person's folder",
+        "extra_csv": "source = mask has people in folders; give more of them a row of train.csv and a folder beside the others",
+    }
+    for name, message in told.items():
+        if getattr(data, name) is not None:
+            yield Contradiction((("data", name), source), message)
+    if data.task != "multiclass":
+        yield Contradiction((("data", "task"), source), f"source = mask has 18 classes, and no {data.task} labels; use multiclass")
 
 
 def _of_splits(config: Config) -> Iterator[Contradiction]:

@@ -58,10 +58,10 @@ class Settings:
 class Data:
     """The contest's tables and images; paths start at settings.data_path."""
 
-    source: Literal["digits", "csv", "folder", "torchvision"] = option(
+    source: Literal["digits", "csv", "folder", "torchvision", "mask"] = option(
         "digits",
         "digits: the practice contest, made at first use; csv: tables of ids and labels; folder: train_images has a folder a class;"
-        " torchvision: one of its data sets",
+        " torchvision: one of its data sets; mask: the layout of the mask contest, people in folders",
         learnt=True,
     )
     dataset: str | None = option(None, "torchvision: FashionMNIST, CIFAR10, ...; found under data_path, or fetched to it", learnt=True)
@@ -71,12 +71,13 @@ class Data:
         " classes 0, 1, 2, ... in an order; regression: numbers; multioutput: a class for each of several columns",
         learnt=True,
     )
-    train_csv: str = option("train.csv", "the table with the labels")
-    train_images: str = option("train", "folder of the training images")
+    train_csv: str = option("train.csv", "the table with the labels; mask: train/train.csv")
+    train_images: str = option("train", "folder of the training images; mask: train/images")
     test_csv: str | None = option(None, "the table of test ids; blank: the ids of sample_submission")
-    test_images: str = option("test", "folder of the test images")
+    test_images: str = option("test", "folder of the test images; mask: eval/images")
     sample_submission: str = option(
-        "sample_submission.csv", "the contest's template: its header, ids and order are kept; folder: without one, id and label"
+        "sample_submission.csv",
+        "the contest's template: its header, ids and order are kept; folder: without one, id and label; mask: eval/info.csv",
     )
     id_column: str | None = option(None, "blank: the first column of sample_submission")
     image_column: str | None = option(None, "the column with the image's path in its folder; blank: the id")
@@ -112,6 +113,12 @@ class Data:
     )
     extra_csv: str | None = option(None, "more labelled images, in training folds only; columns as in train_csv", learnt=True)
     extra_images: str | None = option(None, "folder of the images of extra_csv; blank: train_images", learnt=True)
+    corrections: str | None = option(
+        None, "a table of ids and what their labels should be; mask: of path (a folder, or folder/file), gender, age, mask", learnt=True
+    )
+    age_boundary: int = option(
+        60, "mask: the age at which the oldest class begins; 58 is what teams used", at_least=31, at_most=120, learnt=True
+    )
     bad_images: Literal["error", "skip"] = option(
         "error", "training images that cannot be read; skip: every one is decoded first, those left out are named", learnt=True
     )

@@ -13,6 +13,7 @@ from modules.config.command_line import Command
 from modules.config.printer import to_ini
 from modules.config.reader import read_config
 from modules.config.schema import SECTIONS, Config
+from modules.data.sources import as_laid_out
 from modules.jobs.trained import CARRIED, TrainedRun, open_trained
 from modules.prediction.submission import name_after
 
@@ -80,8 +81,8 @@ def _contents(config: Config, runs: Sequence[TrainedRun]) -> dict[str, bytes | P
     contents: dict[str, bytes | Path] = {
         "README.txt": README.format(
             names=", ".join(run.name for run in runs),
-            images=config.data.test_images,
-            template=config.data.sample_submission,
+            images=as_laid_out(config.data).test_images,
+            template=as_laid_out(config.data).sample_submission,
             submissions=config.inference.submission_path,
         ).encode(),
         "config.ini": to_ini(config, sections=READ, left_out=left_out).encode(),

@@ -14,7 +14,7 @@ from modules.compute.process import Process, start_process
 from modules.config.errors import OptionError, gather
 from modules.config.schema import Config
 from modules.data.samples import Samples
-from modules.data.sources import contest_folder, id_column, load_test, template_path
+from modules.data.sources import as_laid_out, contest_folder, id_column, load_test, template_path
 from modules.data.task import Targets
 from modules.jobs.bad_images import refuse_bad_images
 from modules.jobs.blending import Blend, Measured
@@ -50,15 +50,15 @@ def load_test_set(config: Config, runs: Sequence[TrainedRun]) -> TestSet:
     samples = load_test(config.data, folder, run.task)
     column = id_column(config.data, folder)
     submissions, own_template = Path(config.inference.submission_path), template_path(config.data, folder)
-    data = config.data
-    inputs = [folder / name for name in (data.sample_submission, data.train_csv, data.test_csv, data.extra_csv) if name]
+    data = as_laid_out(config.data)
+    inputs = [folder / name for name in (data.sample_submission, data.train_csv, data.test_csv, data.extra_csv, data.corrections) if name]
     inputs += [Path(config.inference.answers)] if config.inference.answers else []
 
     def answers() -> Targets | None:
         path = config.inference.answers
         if not path:
             return samples.targets
-        return read_answers(Path(path), column, config.data, samples.ids, run.task)
+        return read_answers(Path(path), column, data, samples.ids, run.task)
 
     template, known, output, *_ = gather(
         lambda: read_template(own_template, column, samples.ids, run.task, run.metric),

@@ -19,6 +19,7 @@ from torch import nn
 from modules.runs.checkpoint import load_checkpoint
 from tests import sets
 from tests.making import make_contest
+from tests.mask_layout import make_mask_contest
 from tests.scripts.running import run_inference, run_train
 
 CONFIGS = Path(__file__).parents[2] / "configs"
@@ -259,3 +260,21 @@ def test_photos_trains_the_later_half_from_a_head_of_zeros_and_looks_at_mirror_i
     assert early and set(end) - early - changed(start, end) == set() and not early & changed(start, end)
     config = settings_of("photos")
     assert (config.model.head_init, config.inference.tta, config.hyper_params.scheduler) == ("zeros", "hflip", "onecycle")
+
+
+def test_mask_keeps_people_whole_and_fills_the_template_with_one_head_and_with_three(tmp_path: Path) -> None:
+    contest = make_mask_contest(tmp_path / "contest", people=30, test=5)
+    donor(timm.create_model("test_efficientnet"))
+    small = ("model.pretrained=weights.pth", "model.name=test_efficientnet", "data.image_size=32, 24", "split.folds=2")
+    quick = (f"settings.data_path={contest}", *small, "hyper_params.epochs=1", "model.drop_path=0")
+    assert follow("mask", *quick)["classifier.weight"].shape[0] == 18
+    oof, ages = pd.read_csv("runs/run/oof.csv"), pd.read_csv(contest / "train/train.csv").set_index("path")["age"]
+    people = oof["id"].str.rpartition("/")[0]
+    assert (oof.groupby(people)["fold"].nunique() == 1).all() and len(oof) == 210
+    assert (oof["target"] % 3 == 2).tolist() == (ages[people] >= 58).tolist()
+    template = pd.read_csv(contest / "eval/info.csv")["ImageID"].tolist()
+    assert pd.read_csv("submissions/run.csv")["ImageID"].tolist() == template != sorted(template)
+    config, text = settings_of("mask"), (CONFIGS / "mask.ini").read_text(encoding="utf-8")
+    assert (config.hyper_params.metric, config.inference.tta) == ("macro_f1", "hflip") and "; head = separate " in text
+    assert run_train(str(CONFIGS / "mask.ini"), *SMALL, *quick, "model.head=separate", "settings.run_name=three", "--quiet") == 0
+    assert best("three")["classifier.weight"].shape[0] == 3 + 2 + 3

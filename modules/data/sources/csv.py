@@ -13,6 +13,7 @@ from modules.config.schema import Data
 from modules.data.images import ImageFiles
 from modules.data.labels import read_task
 from modules.data.samples import Samples, Text
+from modules.data.sources.corrections import correct_table
 from modules.data.tables import column, column_of_ids, read_table
 from modules.data.task import Task
 
@@ -25,7 +26,7 @@ def load_train(data: Data, folder: Path) -> Samples:
     table = read_table(path, "data", "train_csv")
     ids, (task, targets), groups, names = gather(
         lambda: column_of_ids(table, id_column(data, folder), path),
-        lambda: read_task(table, data, path),
+        lambda: read_task(_corrected(table, data, folder), data, path),
         lambda: groups_of(table, data.group_column, path),
         lambda: column(table, data.image_column, path, "image_column") if data.image_column else None,
     )
@@ -62,6 +63,10 @@ def id_column(data: Data, folder: Path) -> str:
         message = f"{path}: no such file; it names the id column too, unless [data] id_column does"
         raise OptionError("data", "sample_submission", message)
     return str(read_table(path, "data", "sample_submission").columns[0])
+
+
+def _corrected(table: pd.DataFrame, data: Data, folder: Path) -> pd.DataFrame:
+    return table if data.corrections is None else correct_table(table, data, folder / data.corrections, id_column(data, folder))
 
 
 def with_suffix(name: str, suffix: str | None) -> str:
