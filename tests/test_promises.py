@@ -8,7 +8,7 @@ from modules.config.schema import OPTIONS
 from tests.promises import options_turned_on
 
 # Options with one choice only, which is their default: nothing can be turned on yet.
-ONE_CHOICE = {"data.task"}
+ONE_CHOICE: set[str] = set()
 PROMISES = {
     "settings.debug": "scripts/test_main_job.py::test_a_debug_run_covers_a_part_and_is_not_the_latest",
     "settings.gpu": "compute/test_process.py::test_an_accelerator_is_used_only_where_gpu_is_true",
@@ -32,6 +32,9 @@ PROMISES = {
     "data.sample_submission": "data/test_folder_source.py::test_a_template_of_another_name_must_be_there",
     "data.id_column": "data/test_csv_source.py::test_without_id_column_and_template_the_column_must_be_named",
     "data.image_column": "data/test_csv_source.py::test_test_samples_come_from_the_test_table_else_from_the_template_in_their_order",
+    "data.task": "scripts/test_tasks.py::test_ordinal_gives_a_place_in_the_order",
+    "data.label_separator": "scripts/test_tasks.py::test_multilabel_reads_columns_and_cells_alike",
+    "data.target_range": "data/test_labels.py::test_predictions_are_clipped_to_the_range_that_is_asked_for",
     "data.label_columns": "scripts/test_main_job.py::test_mistakes_of_all_rooms_are_told_at_once",
     "data.group_column": "scripts/test_main_job.py::test_groups_are_never_divided",
     "data.image_suffix": "data/test_csv_source.py::test_a_contest_of_files_is_read_and_its_images_are_there",
@@ -95,12 +98,15 @@ PROMISES = {
     "hyper_params.class_weights": "training/test_parts.py::test_balanced_weights_are_of_the_rows_that_the_fold_trains_on_and_hold_for_its_validation",
     "hyper_params.sampler": "training/test_parts.py::test_a_balanced_sampler_draws_from_the_fold_alone_and_as_many_of_each_class",
     "hyper_params.metric": "scripts/test_main_job.py::test_the_metric_chooses_the_best_epoch_and_is_what_is_told",
+    "hyper_params.metric_weights": "scripts/test_tasks.py::test_multioutput_has_a_class_for_each_column",
     "hyper_params.patience": "training/test_fold.py::test_patience_stops_a_fold_after_so_many_epochs_without_improvement",
     "hyper_params.min_delta": "training/test_fold.py::test_patience_goes_by_the_metrics_direction_and_min_delta",
     "inference.run": "scripts/test_inference_options.py::test_a_blend_combines_every_fold_of_every_run_at_once",
     "inference.tta": "scripts/test_inference_options.py::test_out_of_fold_under_another_tta_is_what_training_with_it_makes",
     "inference.ensemble": "scripts/test_inference_options.py::test_a_blend_combines_every_fold_of_every_run_at_once",
     "inference.weights": "scripts/test_inference_options.py::test_weights_by_score_are_in_proportion_to_the_folds_scores",
+    "inference.other_folds": "scripts/test_blending.py::test_runs_of_other_folds_are_refused_unless_that_is_allowed",
+    "inference.empty_labels": "scripts/test_tasks.py::test_multilabel_reads_columns_and_cells_alike",
     "inference.batch_size": "scripts/test_main_job.py::test_the_submission_averages_the_folds_probabilities",
     "inference.submission_path": "scripts/test_main_job.py::test_the_submission_follows_the_template_and_is_scored",
     "inference.output": "scripts/test_inference_options.py::test_the_copy_has_a_fixed_name_and_is_replaced_each_time",
@@ -130,4 +136,4 @@ def test_the_test_of_an_option_turns_it_on(option: str) -> None:
 def test_an_option_that_no_test_turns_on_would_be_found() -> None:
     everywhere = set().union(*options_turned_on().values())
     assert ("hyper_params", "epochs") in everywhere
-    assert ("data", "task") not in everywhere
+    assert ("data", "no_such_option") not in everywhere

@@ -10,6 +10,7 @@ from typing import cast
 import pytest
 
 from modules.config.schema import Config, Logging
+from modules.prediction.metrics import find_metric
 from modules.reporting.sinks import Console, make_sink
 from modules.runs.records import EpochRecord, FoldResult
 from modules.training.plan import Plan
@@ -25,7 +26,7 @@ def test_a_bar_is_shown_on_a_terminal_where_progress_is_asked_for(
 ) -> None:
     monkeypatch.setattr(sys.stderr, "isatty", lambda: terminal)
     config = Config(logging=Logging(progress=progress))
-    console = make_sink(cast(Plan, SimpleNamespace(config=config)), quiet=False)
+    console = make_sink(cast(Plan, SimpleNamespace(config=config, metric=find_metric(config.hyper_params, "multiclass"))), quiet=False)
     console.start_epoch(0, 1, 3, 5)
     console.step(lambda: 0.75)
     console.end_epoch(record(1, 0.5, 0.5), 3)

@@ -13,6 +13,7 @@ import pytest
 from scipy.stats import gmean, rankdata
 from sklearn.metrics import roc_auc_score
 
+from modules.data.task import classification
 from modules.reporting.summary import describe_result
 from tests.making import CLASSES, write_config
 from tests.scripts.running import known, make_runs, read, refusal, run_inference
@@ -207,14 +208,15 @@ def test_what_cannot_be_blended_is_one_line(root: Path, capsys: pytest.CaptureFi
         return line
 
     assert "one stands twice" in refused("inference.run=one,one")
-    edit_result(root / "runs/one", metric="log_loss")
+    config = root / "runs/one/config.ini"
+    config.write_text(config.read_text().replace("metric = roc_auc", "metric = log_loss"))
     assert "ranks are none; use mean, geometric or logit" in refused("inference.run=one", "inference.ensemble=rank")
     assert "scores of log_loss and roc_auc cannot be compared" in refused("inference.run=one,two", "inference.weights=score")
-    other = ["cat", "eel", "dog"]
-    edit_result(root / "runs/two", classes=other)
+    other = classification("label", ("cat", "eel", "dog")).to_dict()
+    edit_result(root / "runs/two", task=other)
     for number in (0, 1):
         path = root / f"runs/two/fold{number}/best.pt"
-        torch.save({**torch.load(path, weights_only=True), "classes": other}, path)
+        torch.save({**torch.load(path, weights_only=True), "task": other}, path)
     assert refused("inference.run=one,two") == "one and two cannot be blended: their classes differ (the same ones in another order)"
 
 

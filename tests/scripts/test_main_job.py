@@ -13,6 +13,7 @@ import torch
 from PIL import Image
 from sklearn.metrics import accuracy_score, log_loss
 
+from modules.data.task import classification
 from modules.runs.checkpoint import load_checkpoint
 from tests.digests import digest_tensors
 from tests.making import fast, make_contest, write_config
@@ -292,7 +293,7 @@ def test_missing_foreign_and_reordered_folds_are_refused(copied: tuple[Path, lis
     content = load_checkpoint(second)
     torch.save({**content, "fold": 0, "run_id": "of another run"}, first)
     assert refusal(run_inference, arguments, capsys) == [f"{first}: this checkpoint is of another run"]
-    torch.save({**content, "fold": 0, "classes": ["dog", "cat", "eel"]}, first)
+    torch.save({**content, "fold": 0, "task": classification("label", ("dog", "cat", "eel")).to_dict()}, first)
     assert refusal(run_inference, arguments, capsys) == [f"{first}: its classes, or their order, are not those of the run"]
     first.write_bytes(kept[0][:-2000])
     assert refusal(run_inference, arguments, capsys)[0].startswith(f"{first}: damaged")

@@ -183,6 +183,22 @@ def test_cifar10_vgg19_append_as_large_as_it_is(cifar: str) -> None:
     check_vgg19(cifar)
 
 
+def test_binary_vgg19_has_one_output_that_alone_learns(tmp_path: Path, small_vggs: None) -> None:
+    contest = make_contest(tmp_path / "plain", train=24, test=6)
+    table = pd.read_csv(contest / "train.csv")
+    for name, label in zip(table["id"], table["label"], strict=True):
+        folder = contest / "photos/train" / ("mask" if label == "cat" else "bare")
+        folder.mkdir(parents=True, exist_ok=True)
+        (contest / f"train/{name}.png").rename(folder / f"{name}.png")
+    (contest / "test").rename(contest / "photos/test")
+    began = donor(torchvision.models.get_model("vgg19"))
+    small = (f"settings.data_path={contest / 'photos'}", "model.pretrained=weights.pth", "data.image_size=32", "hyper_params.epochs=2")
+    ended = follow("binary_vgg19", *small, "split.folds=2")
+    assert changed(began, ended) == {"appended.weight", "appended.bias"} and ended["appended.weight"].shape == (1, 1000)
+    oof = pd.read_csv("runs/run/oof.csv")
+    assert (oof["p:bare"] + oof["p:mask"]).to_numpy() == pytest.approx(1, abs=1e-6)
+
+
 def check_vit(cifar: str, name: str) -> None:
     began = donor(timm.create_model(name))
     small = (cifar, "model.pretrained=weights.pth", f"model.name={name}", "data.image_size=32", "hyper_params.epochs=6")

@@ -18,6 +18,7 @@ import torch
 from modules.config.errors import OptionError
 from modules.config.reader import read_config
 from modules.data.splits import Fold
+from modules.data.task import classification
 from modules.jobs.preparation import prepare
 from modules.reporting.sinks import Silence
 from modules.runs.checkpoint import load_checkpoint
@@ -75,7 +76,7 @@ def test_scores_go_on_from_there_and_the_run_says_where_it_began(
 def test_with_classes_in_another_order_everything_but_the_head_begins_there(earlier: tuple[Path, list[str]]) -> None:
     root, arguments = earlier
     plan = planned(arguments, "model.pretrained=a")
-    other = replace(plan, samples=replace(plan.samples, classes=("dog", "cat", "eel")))
+    other = replace(plan, samples=replace(plan.samples, task=classification("label", ("dog", "cat", "eel"))))
     network = make_network(other, 1, plan.pretrained)
     ended = load_checkpoint(root / "runs/a/fold1/best.pt")["model"]
     for name, tensor in network.module.state_dict().items():
@@ -235,7 +236,11 @@ def test_every_folds_checkpoint_is_looked_at_before_the_first_of_them_trains(
         content[len(content) // 2] ^= 4
         best.write_bytes(content)
     else:
-        change = {"another fold": {"fold": 0}, "another run": {"run_id": "x"}, "another class order": {"classes": ["dog", "cat", "eel"]}}
+        change = {
+            "another fold": {"fold": 0},
+            "another run": {"run_id": "x"},
+            "another class order": {"task": classification("label", ("dog", "cat", "eel")).to_dict()},
+        }
         torch.save({**load_checkpoint(best), **change[fault]}, best)
     (line,) = refusal(run_train, [*arguments, f"model.pretrained={part}", "settings.run_name=begun", "--quiet"], capsys)
     told = {
