@@ -16,8 +16,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from modules.compute.own_files import files_below, module_of
-from modules.config.errors import OptionError, gather, hint, shorten
+from modules.compute.own_files import files_below
+from modules.config.errors import OptionError, hint, shorten
 from modules.config.own_code import OwnCode, own_code
 from modules.config.schema import Config
 
@@ -49,26 +49,26 @@ def load(code: str, section: str, option: str) -> Callable[..., Any]:
     return found  # type: ignore[no-any-return]
 
 
-def named_in(config: Config) -> dict[OwnCode, tuple[str, str]]:
-    """All code of one's own that a config names, each with the section and option that names it first."""
+def named_in(config: Config, training: bool = True) -> dict[OwnCode, tuple[str, str]]:
+    """All code of one's own that a config names, each with the section and option that names it first.
+
+    training: also what inference does without.
+    """
     found: dict[OwnCode, tuple[str, str]] = {}
     for section, option in (("model", "name"), ("hyper_params", "loss"), ("hyper_params", "metric")):
         code = own_code(str(getattr(getattr(config, section), option)))
         if code is not None:
             found.setdefault(code, (section, option))
-    for option in ("train", "valid"):
+    for option in ("train", "valid") if training else ("valid",):
         pipeline = getattr(config.augmentation, option)
         for code in () if pipeline is None else pipeline.own_code:
             found.setdefault(code, ("augmentation", option))
     return found
 
 
-def load_all(config: Config) -> dict[str, str]:
-    """A digest of the files behind each name in the config, all of them as they are on the disk now. Raises UserError."""
-    _forget()
-    names = named_in(config)
-    gather(*(lambda code=code, place=place: load(code, *place) for code, place in names.items()))
-    return {str(code): digest(code, *place) for code, place in names.items()}
+def digests_of(config: Config, training: bool = True) -> dict[str, str]:
+    """By each name in the config. Raises OptionError."""
+    return {str(code): digest(code, *place) for code, place in named_in(config, training).items()}
 
 
 def digest(code: str, section: str, option: str) -> str:
@@ -125,27 +125,38 @@ def _import(name: str, section: str, option: str) -> ModuleType:
     """The module of that name. Raises OptionError."""
     here = Path.cwd()
     if any(folder != here for folder in _loaded.values()):
-        _forget()
+        forget()
     if sys.path[0] not in ("", str(here)):  # processes that this one starts look there too
         sys.path[:] = [sys.path[0], str(here), *(each for each in sys.path[1:] if each != str(here))]
+    known = set(sys.modules)
     try:
-        module = importlib.import_module(name)
+        return importlib.import_module(name)
     except (Exception, SystemExit) as error:
         if isinstance(error, ModuleNotFoundError) and error.name and f"{name}.".startswith(f"{error.name}."):
             raise OptionError(section, option, _no_module(error.name)) from None
         raise OptionError(section, option, f"{name} cannot be imported: {explain(error)}") from None
-    folder = _folder_of(module)
-    if folder is not None and name not in _loaded:
-        _loaded.update(dict.fromkeys((name, *map(module_of, files_below(name, folder, OURS))), here))
-    return module
+    finally:
+        _loaded.update({each: here for each in sys.modules.keys() - known if _is_in(here, sys.modules[each])})
+
+
+def _is_in(here: Path, module: ModuleType) -> bool:
+    """Whether it is a file, or a folder of files, in the current folder or the script's."""
+    places = [getattr(module, "__file__", None) or "", *getattr(module, "__path__", ())]
+    paths = [Path(place) for place in places if place]
+    return any(_is_own(path) and any(path.is_relative_to(folder) for folder in (here, sys.path[0])) for path in paths)
+
+
+def _is_own(path: Path) -> bool:
+    """Whether it is neither Python's nor Foldini's, nor of an installed package."""
+    return not path.is_relative_to(OURS) and not path.is_relative_to(PYTHON) and not any(part in INSTALLED for part in path.parts)
 
 
 def _is_offered(name: str, value: Any, module: ModuleType) -> bool:
     return callable(value) and not name.startswith("_") and getattr(value, "__module__", None) == module.__name__
 
 
-def _forget() -> None:
-    """Lets files of one's own be imported anew: they may be others by now, or the current folder another."""
+def forget() -> None:
+    """Lets files of one's own be imported anew, since they may be others by now. A job does so as it begins."""
     for name in _loaded:
         sys.modules.pop(name, None)
     _loaded.clear()
@@ -200,6 +211,6 @@ def _place(error: BaseException) -> str:
         path = Path(frame.filename)
         if path.is_relative_to(OURS):
             return ""
-        if path.is_file() and not path.is_relative_to(PYTHON) and not any(part in INSTALLED for part in path.parts):
+        if path.is_file() and _is_own(path):
             return f"{path.name}:{frame.lineno}"
     return ""

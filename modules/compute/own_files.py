@@ -30,11 +30,6 @@ def package_of(place: str) -> str:
     return place.rpartition("/")[0].replace("/", ".")
 
 
-def module_of(place: str) -> str:
-    """The name of the module that a file is."""
-    return package_of(place) if place.endswith("/__init__.py") else place.removesuffix(".py").replace("/", ".")
-
-
 def _places(name: str) -> Iterator[str]:
     """Of the files that importing a module may run."""
     parts = name.split(".")

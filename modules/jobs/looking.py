@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from modules.compute.own_code import forget
 from modules.config.command_line import Command
 from modules.config.errors import UserError
 from modules.config.schema import Config
@@ -23,6 +24,7 @@ ASSUMED_CLASSES = 10
 def look_at_model(command: Command) -> list[str]:
     """The configured model with random weights: the table needs no others, and so no network."""
     config = command.config
+    forget()
     check_name(config.model)
     pretrained = resolve_pretrained(config)
     classes = _count_classes(config)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 from pathlib import Path
 
+from modules.compute.own_code import forget
 from modules.compute.process import start_process
 from modules.config.errors import gather
 from modules.config.schema import Config
@@ -18,6 +19,7 @@ from modules.data.transforms import build_pipeline, check_pipeline, make_train_p
 from modules.jobs.bad_images import refuse_bad_images, without_bad_images
 from modules.jobs.beginnings import check_network, mean_and_std
 from modules.jobs.debugging import for_debugging, some_of
+from modules.jobs.own_code import own_code_changes
 from modules.jobs.refit import with_epochs_of
 from modules.jobs.remarks import say
 from modules.jobs.resuming import as_they_were, computed_as_before
@@ -41,6 +43,7 @@ def prepare(config: Config, run: RunDirectory | None = None) -> Plan:
         config = for_debugging(config)
     if run is not None:
         config = computed_as_before(config, run)
+    forget()
     (process, remarks), samples, (network, pretrained), *_ = gather(
         lambda: start_process(config.settings, config.compute),
         lambda: _with_known_weights(config, load_train(config.data, contest_folder(config.data, config.settings.data_path))),
@@ -48,7 +51,7 @@ def prepare(config: Config, run: RunDirectory | None = None) -> Plan:
         lambda: check_optimizer(config.hyper_params),
         lambda: _check_pipelines(config),
     )
-    say(*remarks)
+    say(*remarks, *([] if run is None else own_code_changes(config, run)))
     if run is None:
         if config.data.bad_images == "skip":
             samples = without_bad_images(samples)

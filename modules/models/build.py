@@ -332,7 +332,8 @@ def _look_at(module: nn.Module, model: Model, images: int, channels: int, size: 
         with torch.no_grad():
             return module(torch.zeros(images, channels, *size))
     except Exception as error:
-        fault = f"{model.name} fails on a {channels} x {size.height} x {size.width} image"
+        shape = f"{channels} x {size.height} x {size.width}"
+        fault = f"{model.name} fails on {f'a {shape} image' if images == 1 else f'{images} images of {shape}'}"
         if is_own(model):
             raise OptionError("model", "name", f"{fault}: {explain(error)}") from None
         raise OptionError("data", "image_size", f"{fault}: {' '.join(str(error).split())}") from None

@@ -15,6 +15,7 @@ from modules.config.values import Size
 
 OFFERED = ("num_classes", "in_chans", "image_size", "pretrained")
 GIVEN = f"Foldini gives {', '.join(OFFERED)}, by these names"
+MANY = (Parameter.VAR_POSITIONAL, Parameter.VAR_KEYWORD)
 # What changes the inside of a library's model, as its library has it.
 LIBRARIES_ONLY = {"pooling": "auto", "drop_path": 0.0, "grad_checkpointing": False}
 
@@ -37,7 +38,11 @@ def takes(model: Model) -> tuple[str, ...]:
         raise OptionError("model", "name", str(error)) from None
     shown = f"{model.name}{_plain(signature)}"
     parameters = signature.parameters.values()
-    unknown = [each.name for each in parameters if _must_be_given(each) and each.name not in OFFERED]
+    needed = [each.name for each in parameters if each.default is Parameter.empty and each.kind not in MANY]
+    if model.head == "append" and "num_classes" in needed:
+        fault = f"append follows all that a model gives by itself, and {shown} needs num_classes; give that a default, or use replace"
+        raise OptionError("model", "head", fault)
+    unknown = [name for name in needed if name not in OFFERED]
     if unknown:
         alike = hint(unknown[0], OFFERED)
         raise OptionError("model", "name", f"{shown} wants '{unknown[0]}'{alike}; {GIVEN}; give what else there is a default")
@@ -49,11 +54,16 @@ def takes(model: Model) -> tuple[str, ...]:
     return found
 
 
-def make_own_model(model: Model, classes: int | None, channels: int, size: Size, pretrained: bool) -> nn.Module:
-    """The module that it gives. classes: None leaves them to its default. Raises OptionError where it fails, or gives no module."""
-    function: Callable[..., Any] = load(model.name, "model", "name")
+def own_arguments(model: Model, classes: int | None, channels: int, size: Size, pretrained: bool) -> dict[str, Any]:
+    """What it is called with. classes: None leaves them to its default."""
     offered = dict(zip(OFFERED, (classes, channels, (size.height, size.width), pretrained), strict=True))
-    arguments = {name: offered[name] for name in takes(model) if offered[name] is not None}
+    return {name: offered[name] for name in takes(model) if offered[name] is not None}
+
+
+def make_own_model(model: Model, classes: int | None, channels: int, size: Size, pretrained: bool) -> nn.Module:
+    """The module that it gives. Raises OptionError where it fails, or gives no module."""
+    function: Callable[..., Any] = load(model.name, "model", "name")
+    arguments = own_arguments(model, classes, channels, size, pretrained)
     try:
         module = function(**arguments)
     except Exception as error:
@@ -62,10 +72,6 @@ def make_own_model(model: Model, classes: int | None, channels: int, size: Size,
     if not isinstance(module, nn.Module):
         raise OptionError("model", "name", f"{model.name} gives {_kind(module)}; expected a torch.nn.Module")
     return module
-
-
-def _must_be_given(parameter: Parameter) -> bool:
-    return parameter.default is Parameter.empty and parameter.kind not in (Parameter.VAR_POSITIONAL, Parameter.VAR_KEYWORD)
 
 
 def _plain(signature: Signature) -> str:
