@@ -251,6 +251,9 @@ def _from_own(model: Model, classes: int, channels: int, size: Size, pretrained:
     append = model.head == "append"
     module = make_own_model(model, None if append else classes, channels, size, pretrained is True)
     if append:
+        if type(module) is nn.Sequential:
+            fault = f"{model.name} gives a bare torch.nn.Sequential, which calls all of its layers by itself; give a class of your own"
+            raise OptionError("model", "head", f"{fault}, or use replace")
         names = _append(module, model, classes, channels, size)
     else:
         _check_forward(module, model, classes, channels, size)
