@@ -26,6 +26,8 @@ from modules.jobs.resuming import as_they_were, computed_as_before
 from modules.jobs.stored_features import as_chosen, choose_features
 from modules.jobs.suspicions import suspect_folds, suspect_images
 from modules.prediction.features import FOLDER, FeatureCache
+from modules.prediction.logits import check_objective, find_loss
+from modules.prediction.metrics import check_metric, find_metric
 from modules.runs.directory import RunDirectory
 from modules.training.optimizer import check_optimizer
 from modules.training.plan import Plan
@@ -50,7 +52,10 @@ def prepare(config: Config, run: RunDirectory | None = None) -> Plan:
         lambda: check_network(config, run),
         lambda: check_optimizer(config.hyper_params),
         lambda: _check_pipelines(config),
+        lambda: find_metric(config.hyper_params, config.data.task),
+        lambda: find_loss(config.hyper_params, config.data.task),
     )
+    _try_own_code(config, samples)
     say(*remarks, *([] if run is None else own_code_changes(config, run)))
     if run is None:
         if config.data.bad_images == "skip":
@@ -93,6 +98,16 @@ def _with_known_weights(config: Config, samples: Samples) -> Samples:
     if isinstance(config.hyper_params.class_weights, ClassWeights):
         order_weights(config.hyper_params.class_weights, samples.task.classes)
     return samples
+
+
+def _try_own_code(config: Config, samples: Samples) -> None:
+    """Calls a metric and a loss of one's own on a made example of the task. Raises UserError."""
+    assert samples.targets is not None
+    shares = max(config.augmentation.mixup, config.augmentation.cutmix) > 0 or samples.targets.dtype.kind == "f"
+    gather(
+        lambda: check_metric(config.hyper_params, samples.task),
+        lambda: check_objective(samples.task, config.model, config.hyper_params, shares),
+    )
 
 
 def _check_pipelines(config: Config) -> None:
