@@ -27,6 +27,7 @@ PYTHON = Path(inspect.__file__).parent
 INSTALLED = ("site-packages", "dist-packages")
 
 _loaded: dict[str, Path] = {}  # modules of one's own, each with the folder that was the current one then
+_added: list[str] = []  # to Python's path
 
 
 def load(code: str, section: str, option: str) -> Callable[..., Any]:
@@ -126,8 +127,7 @@ def _import(name: str, section: str, option: str) -> ModuleType:
     here = Path.cwd()
     if any(folder != here for folder in _loaded.values()):
         forget()
-    if sys.path[0] not in ("", str(here)):  # processes that this one starts look there too
-        sys.path[:] = [sys.path[0], str(here), *(each for each in sys.path[1:] if each != str(here))]
+    _look_in(str(here))
     known = set(sys.modules)
     try:
         return importlib.import_module(name)
@@ -153,6 +153,14 @@ def _is_own(path: Path) -> bool:
 
 def _is_offered(name: str, value: Any, module: ModuleType) -> bool:
     return callable(value) and not name.startswith("_") and getattr(value, "__module__", None) == module.__name__
+
+
+def _look_in(here: str) -> None:
+    """Has Python look there too, and the processes that this one starts; no more where the current folder was before."""
+    others = [each for each in sys.path[1:] if each not in (here, *_added)]
+    added = [] if sys.path[0] in ("", here) else [here]
+    sys.path[1:] = [*added, *others]
+    _added[:] = added
 
 
 def forget() -> None:

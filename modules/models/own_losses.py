@@ -56,7 +56,7 @@ def load_loss(code: str, kind: str) -> OwnLoss:
     found: Any = load(code, "hyper_params", "loss")
     try:
         function = found() if isinstance(found, type) else found
-        signature = signature_of(function, code)
+        signature = signature_of(function.forward if isinstance(function, nn.Module) else function, code)
     except Exception as error:
         raise OptionError("hyper_params", "loss", f"{code}() fails: {explain(error)}") from None
     try:

@@ -41,7 +41,7 @@ def find_metric(hyper: HyperParams, kind: str) -> Metric:
     if own_code(name) is None:
         return METRICS[name](hyper)
     score, greater_is_better, takes = load_score(name)
-    return Metric(name, greater_is_better, takes, score)
+    return Metric(str(name), greater_is_better, takes, score)  # plain text: a checkpoint holds nothing else
 
 
 def check_metric(hyper: HyperParams, task: Task) -> None:
