@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -99,12 +100,10 @@ def test_a_function_or_a_class_gives_a_network_whose_head_is_its_last_layer(name
 
 @pytest.mark.parametrize("pretrained", [True, False])
 def test_it_is_called_by_name_with_what_it_takes(pretrained: bool) -> None:
-    import my_models  # type: ignore[import-not-found]
-
     made("all_four", 4, 1, pretrained)
-    assert my_models.CALLS[-1] == (4, 1, (16, 24), pretrained)
+    assert sys.modules["my_models"].CALLS[-1] == (4, 1, (16, 24), pretrained)
     made("anything", 4, 1, pretrained)
-    assert my_models.CALLS[-1] == {"num_classes": 4, "in_chans": 1, "image_size": (16, 24), "pretrained": pretrained}
+    assert sys.modules["my_models"].CALLS[-1] == {"num_classes": 4, "in_chans": 1, "image_size": (16, 24), "pretrained": pretrained}
 
 
 @pytest.mark.parametrize(
