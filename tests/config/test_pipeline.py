@@ -52,7 +52,7 @@ def test_no_call_is_an_empty_pipeline(text: str) -> None:
         ("a:b(p=half)", "'half' is not a literal value (a number, text, true or false, a list)"),
         ("a:b(p=c:d)", "cannot read 'a:b(p=c:d)'; expected one call a line, such as HorizontalFlip(p=0.5)"),
         ("a:b(**kw)", "** is not understood in a:b(...)"),
-        ("a:b(p=1, p=2)", "cannot read 'a:b(p=1, p=2)'; expected one call a line, such as HorizontalFlip(p=0.5)"),
+        ("a:b(p=1, p=2)", "argument 'p' stands twice in a:b(...)"),
         ("Flip", "'Flip' is not a call; expected one call a line, such as HorizontalFlip(p=0.5)"),
         ("0.5", "'0.5' is not a call; expected one call a line, such as HorizontalFlip(p=0.5)"),
         ("x = Flip()", "'x = Flip()' is not a call; expected one call a line, such as HorizontalFlip(p=0.5)"),

@@ -79,8 +79,8 @@ def _code() -> None:
     forget()
 
 
-def model(name: str, **options: Any) -> Model:
-    return Model(**{"name": f"my_models:{name}", **options})
+def model(code: str, **options: Any) -> Model:
+    return Model(**{"name": f"my_models:{code}", **options})
 
 
 def made(code: str, classes: int = 3, channels: int = 3, pretrained: Any = False, **options: Any) -> Network:
