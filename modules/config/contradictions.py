@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from modules.config.own_code import OwnCode
 from modules.config.schema import Config, Data, Split
 from modules.config.tasks import LOSSES_OF, METRICS_OF, choose_loss
 
@@ -49,7 +50,7 @@ def _of_tasks(config: Config) -> Iterator[Contradiction]:
     data, hyper = config.data, config.hyper_params
     task = ("data", "task")
     for name, value, known in (("loss", hyper.loss, LOSSES_OF), ("metric", hyper.metric, METRICS_OF)):
-        if value != "auto" and value not in known[data.task]:
+        if value != "auto" and not isinstance(value, OwnCode) and value not in known[data.task]:
             message = f"expected one of auto, {', '.join(known[data.task])} for task = {data.task}, got '{value}'"
             yield Contradiction((("hyper_params", name), task), message)
     count = len(data.label_columns)
@@ -79,6 +80,18 @@ def _of_tasks(config: Config) -> Iterator[Contradiction]:
         yield Contradiction((("hyper_params", "metric_weights"), task, ("data", "label_columns")), message)
     yield from _of_heads(config)
     yield from _of_targets(config)
+    yield from _of_own_loss(config)
+
+
+def _of_own_loss(config: Config) -> Iterator[Contradiction]:
+    """What Foldini's own losses do, and one of the person's own would have to do by itself."""
+    hyper, loss = config.hyper_params, ("hyper_params", "loss")
+    if not isinstance(hyper.loss, OwnCode):
+        return
+    if hyper.label_smoothing > 0:
+        yield Contradiction((("hyper_params", "label_smoothing"), loss), f"{hyper.loss} would have to do that by itself; use 0")
+    if hyper.class_weights != "none":
+        yield Contradiction((("hyper_params", "class_weights"), loss), f"{hyper.loss} would have to weigh classes by itself; use none")
 
 
 def _of_heads(config: Config) -> Iterator[Contradiction]:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, fields
 from types import MappingProxyType
 from typing import Any, Literal, get_type_hints
 
+from modules.config.own_code import OwnCode
 from modules.config.pipeline import Pipeline
 from modules.config.values import Bounds, ClassWeights, Size, Unfreezing
 
@@ -160,7 +161,7 @@ class Model:
     """The network, where its weights come from, what of it trains."""
 
     library: Literal["timm", "torchvision"] = option("timm", "where the model comes from", learnt=True)
-    name: str = option("resnet18", "any classification model of the library", learnt=True)
+    name: str = option("resnet18", "any classification model of the library; or package.module:name, code of your own", learnt=True)
     pretrained: Literal["auto"] | bool | str = option(
         "auto",
         "auto: true, but false for digits; true: from the hub; false; a file of weights; or a run's folder, fold by fold",
@@ -218,7 +219,9 @@ class Augmentation:
         "light", "light: small shifts, turns, brightness; medium: also flips, crops, colour; heavy: stronger, with erasing", learnt=True
     )
     train: Pipeline | None = option(
-        None, "instead of a preset: one albumentations call a line, images stay uint8 and image_size", learnt=True
+        None,
+        "instead of a preset: one albumentations call a line, or package.module:name(...); images stay uint8 and image_size",
+        learnt=True,
     )
     valid: Pipeline | None = option(None, "for validation and test images, likewise; blank: nothing", learnt=True)
     mixup: float = option(
@@ -269,7 +272,7 @@ class HyperParams:
         learnt=True,
     )
     warmup_epochs: float = option(0.0, "linear, from near zero; may be a part of an epoch", at_least=0, at_most=MANY, learnt=True)
-    loss: Literal["auto", "cross_entropy", "focal", "bce", "f1", "mse", "mae", "huber"] = option(
+    loss: Literal["auto", "cross_entropy", "focal", "bce", "f1", "mse", "mae", "huber"] | OwnCode = option(
         "auto",
         "auto: cross entropy; binary, multilabel: bce; ordinal, regression: mse. bce: each class against the others; ordinal: each step of"
         " the order; f1: 1 - soft macro F1 of the batch",
@@ -285,24 +288,27 @@ class HyperParams:
     sampler: Literal["shuffle", "balanced"] = option(
         "shuffle", "balanced: an epoch has as many images of each class; of rare ones several times the same", learnt=True
     )
-    metric: Literal[
-        "auto",
-        "accuracy",
-        "f1",
-        "macro_f1",
-        "micro_f1",
-        "samples_f1",
-        "balanced_accuracy",
-        "macro_recall",
-        "log_loss",
-        "roc_auc",
-        "average_precision",
-        "map",
-        "kl",
-        "qwk",
-        "rmse",
-        "mae",
-    ] = option(
+    metric: (
+        Literal[
+            "auto",
+            "accuracy",
+            "f1",
+            "macro_f1",
+            "micro_f1",
+            "samples_f1",
+            "balanced_accuracy",
+            "macro_recall",
+            "log_loss",
+            "roc_auc",
+            "average_precision",
+            "map",
+            "kl",
+            "qwk",
+            "rmse",
+            "mae",
+        ]
+        | OwnCode
+    ) = option(
         "auto",
         "what the best epoch is chosen by, and the score that is reported; auto: accuracy; multilabel: macro_f1; ordinal: qwk;"
         " regression: rmse; multioutput: macro_recall",

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, Union, get_args, get_origin
 
 from modules.config.errors import hint
+from modules.config.own_code import FORM, OwnCode, own_code
 from modules.config.pipeline import GRAMMAR, Pipeline, PipelineError, parse_pipeline
 
 
@@ -82,6 +83,8 @@ def parse_value(text: str, kind: Any, bounds: Bounds) -> Any:
         return _parse_class_weights(text)
     if kind is Unfreezing:
         return _parse_unfreezing(text)
+    if kind is OwnCode:
+        return _parse_own_code(text)
     if get_origin(kind) is Literal:
         return _parse_choice(text, kind)
     if get_origin(kind) is tuple:
@@ -134,6 +137,7 @@ def describe(kind: Any, bounds: Bounds) -> str:
         ClassWeights: "a number > 0 a class, such as cat: 2, dog: 1",
         Unfreezing: "rising epochs with names of modules (such as 2: layer4, 4: layer3, 6: all)",
         Pipeline: GRAMMAR,
+        OwnCode: f"{FORM}, code of your own",
         type(None): "blank",
     }[kind]
 
@@ -204,6 +208,13 @@ def _parse_unfreezing(text: str) -> Unfreezing:
     if sorted(set(epochs)) != epochs:
         raise ValueError(describe(Unfreezing, Bounds()))
     return Unfreezing(tuple(stages))
+
+
+def _parse_own_code(text: str) -> OwnCode:
+    found = own_code(text)
+    if found is None:
+        raise ValueError(describe(OwnCode, Bounds()))
+    return found
 
 
 def _parse_choice(text: str, kind: Any) -> Any:

@@ -16,11 +16,13 @@ import albumentations as A
 import cv2
 import numpy as np
 
+from modules.compute.own_code import explain
 from modules.compute.seeding import draw_generators
 from modules.config.errors import OptionError, UserError, gather, hint
 from modules.config.pipeline import Call, Pipeline
 from modules.config.schema import Augmentation
 from modules.config.values import Size
+from modules.data.own_transforms import check_own, digests_in, is_own, load_transform, make_function, name_of
 from modules.data.pixels import Pixels
 
 DRAWS_TRIED = 6
@@ -44,7 +46,10 @@ def build_pipeline(pipeline: Pipeline, option: str) -> A.Compose:
 
 def describe_pipeline(pipeline: A.Compose) -> str:
     """All that its draws depend on besides the seed; blank where it does nothing."""
-    return json.dumps(A.to_dict(pipeline), sort_keys=True, default=repr) if pipeline.transforms else ""
+    if not pipeline.transforms:
+        return ""
+    own = digests_in(pipeline)
+    return json.dumps(A.to_dict(pipeline), sort_keys=True, default=repr) + (json.dumps(own, sort_keys=True) if own else "")
 
 
 def apply(pipeline: A.Compose, pixels: Pixels, *draw: int | str) -> Pixels:
@@ -64,7 +69,7 @@ def check_pipeline(pipeline: A.Compose, option: str, size: Size, channels: int) 
             for position, transform in enumerate(sequence):
                 pixels = _try_transform(transform, option, pixels, draw, position)
             if pixels.shape != (*size, channels):
-                name = _name(sequence[-1])
+                name = name_of(sequence[-1])
                 message = f"after {name} images are {_shape(pixels.shape)}; [data] image_size and channels say {_shape((*size, channels))}"
                 raise OptionError("augmentation", option, message)
 
@@ -94,12 +99,16 @@ def _try_transform(transform: Any, option: str, pixels: Pixels, *draw: int) -> P
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
+            if is_own(transform):
+                check_own(transform, option, lambda image: apply(A.Compose([transform]), image, *draw), pixels)
             result = apply(A.Compose([transform]), pixels, *draw)
+    except UserError:
+        raise
     except Exception as error:
-        reason = " ".join(str(error).split())
-        raise OptionError("augmentation", option, f"{_name(transform)} fails on {_shape(pixels.shape)} images: {reason}") from None
+        reason = explain(error) if is_own(transform) else " ".join(str(error).split())
+        raise OptionError("augmentation", option, f"{name_of(transform)} fails on {_shape(pixels.shape)} images: {reason}") from None
     if result.dtype != np.uint8:
-        message = f"{_name(transform)} makes {result.dtype}; images stay uint8, [data] mean and std normalise them"
+        message = f"{name_of(transform)} makes {result.dtype}; images stay uint8, [data] mean and std normalise them"
         raise OptionError("augmentation", option, message)
     return result
 
@@ -147,9 +156,25 @@ PRESETS = {"none": _none, "light": _light, "medium": _medium, "heavy": _heavy}
 
 
 def _build(call: Call, option: str) -> Any:
+    if call.own_code is not None:
+        return _build_own(call, option)
     kind = getattr(A, call.name, None)
     if not (isinstance(kind, type) and issubclass(kind, (A.BasicTransform, A.BaseCompose))):
         raise OptionError("augmentation", option, f"albumentations has no transform '{call.name}'{hint(call.name, _transform_names())}")
+    return _instance(kind, call, option)
+
+
+def _build_own(call: Call, option: str) -> Any:
+    found = load_transform(call, option)
+    if not isinstance(found, type):
+        return make_function(call, found, option)
+    made = _instance(found, call, option)
+    if not hasattr(made, "p"):
+        raise OptionError("augmentation", option, f"{call.name}: its __init__ does not call super().__init__(p=p)")
+    return made
+
+
+def _instance(kind: Any, call: Call, option: str) -> Any:
     _check_arguments(kind, call, option)
     positional, keywords = [_argument(value, option) for value in call.positional], {}
     for name, value in call.keywords:
@@ -161,7 +186,8 @@ def _build(call: Call, option: str) -> Any:
     except UserError:
         raise
     except Exception as error:  # pydantic's, and whatever a transform's own checks raise
-        raise OptionError("augmentation", option, f"{call}: {_first_reason(error)}") from None
+        reason = _first_reason(error) if call.own_code is None else explain(error)
+        raise OptionError("augmentation", option, f"{call}: {reason}") from None
 
 
 def _argument(value: Any, option: str) -> Any:
@@ -194,10 +220,6 @@ def _transform_names() -> list[str]:
     return [
         name for name in dir(A) if isinstance(getattr(A, name), type) and issubclass(getattr(A, name), (A.BasicTransform, A.BaseCompose))
     ]
-
-
-def _name(transform: Any) -> str:
-    return type(transform).__name__
 
 
 def _shape(shape: tuple[int, ...]) -> str:

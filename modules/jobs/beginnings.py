@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from modules.config.errors import UserError
+from modules.config.errors import OptionError, UserError
 from modules.config.schema import Config
 from modules.data.preprocessing import Preprocessing
 from modules.data.sources import statistics
-from modules.models.build import Network, build_network, check_name, normalisation
+from modules.models.build import Network, brings_weights, build_network, check_name, normalisation
 from modules.models.freezing import find_frozen
 from modules.runs.checkpoint import load_checkpoint
 from modules.runs.directory import RunDirectory
@@ -17,13 +17,16 @@ from modules.training.warm_start import WarmStart, open_warm_start
 
 
 def resolve_pretrained(config: Config) -> bool | str | WarmStart:
-    """auto is true, but false for the practice contest, whose images are like nothing that a hub's models have seen.
+    """auto is true, but false for the practice contest, whose images are like nothing that a hub's models have seen, and for
+    a model of one's own that does not take the word.
 
-    Raises UserError for a text that names neither a file nor a finished run.
+    Raises UserError for a text that names neither a file nor a finished run, or where such a model is asked for weights.
     """
     pretrained = config.model.pretrained
     if pretrained == "auto":
-        return config.data.source != "digits"
+        return config.data.source != "digits" and brings_weights(config.model)
+    if pretrained is True and not brings_weights(config.model):
+        raise OptionError("model", "pretrained", f"{config.model.name} takes no argument pretrained; use false, a file or a run")
     if isinstance(pretrained, bool) or Path(pretrained).is_file():
         return pretrained
     return open_warm_start(config.settings.log_path, pretrained)

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from modules.compute.storage import write_atomically
 from modules.config.command_line import Command
+from modules.config.errors import DataError, shorten
 from modules.config.printer import to_ini
 from modules.config.reader import read_config
 from modules.config.schema import SECTIONS, Config
 from modules.data.sources import as_laid_out
+from modules.jobs.own_code import files_to_carry
 from modules.jobs.trained import CARRIED, TrainedRun, open_trained
 from modules.prediction.submission import name_after
 
@@ -91,8 +93,18 @@ def _contents(config: Config, runs: Sequence[TrainedRun]) -> dict[str, bytes | P
     }
     contents |= {path.relative_to(ROOT).as_posix(): path for path in (ROOT / "modules").rglob("*.py")}
     for run in runs:
+        contents |= _own_files(run, contents)
         contents |= {f"runs/{run.name}/{path.relative_to(run.directory.path).as_posix()}": path for path in _files_of(run, config)}
     return contents
+
+
+def _own_files(run: TrainedRun, others: Mapping[str, bytes | Path]) -> dict[str, bytes | Path]:
+    """The run's code of one's own, beside inference.py, where Python finds it. Raises DataError where it cannot be carried."""
+    found = files_to_carry(run.config)
+    taken = [place for place in found if place in others and others[place] != found[place]]
+    if taken:
+        raise DataError(f"{shorten(taken)}: code of your own, under a name that a bundle has for a file of its own; call it otherwise")
+    return dict(found)
 
 
 def _files_of(run: TrainedRun, config: Config) -> Iterable[Path]:

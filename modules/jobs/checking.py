@@ -11,7 +11,7 @@ from modules.config.schema import Config
 from modules.data.sources import contest_folder, load_test
 from modules.jobs.bad_images import refuse_bad_images
 from modules.jobs.failures import short_of_memory, told
-from modules.models.build import Network
+from modules.models.build import Network, full_name
 from modules.models.freezing import count_trained, find_frozen
 from modules.reporting.sinks import Silence
 from modules.reporting.tables import describe_targets
@@ -75,7 +75,7 @@ def _describe_folds(plan: Plan) -> str:
 
 def _describe_network(plan: Plan, network: Network) -> str:
     total = sum(parameter.numel() for parameter in network.module.parameters())
-    return f"model     {plan.config.model.library} {plan.config.model.name}, pretrained {plan.pretrained}, {total:,} parameters"
+    return f"model     {full_name(plan.config.model)}, pretrained {plan.pretrained}, {total:,} parameters"
 
 
 def _describe_phases(plan: Plan, network: Network) -> list[str]:

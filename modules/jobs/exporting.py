@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
@@ -12,15 +13,18 @@ from typing import Any
 import torch
 from torch import nn
 
+from modules.compute.own_code import files_of, is_installed, load
 from modules.compute.process import Process
 from modules.compute.storage import write_atomically, write_json
 from modules.config.command_line import Command
+from modules.config.own_code import OwnCode, own_code
 from modules.config.schema import Config, Inference
 from modules.config.tasks import choose_loss
 from modules.config.values import Size
 from modules.jobs.trained import Checkpoint, TrainedRun, open_trained, restore_member
-from modules.models.build import WITH_AUXILIARY
+from modules.models.build import WITH_AUXILIARY, is_own
 from modules.models.heads import APPENDED, find_stem
+from modules.models.own_models import own_arguments
 from modules.prediction.logits import network_outputs
 
 # timm's own words for what [model] pooling names; torchvision has no such argument.
@@ -29,7 +33,7 @@ TIMM_POOLINGS = ("avg", "max", "avgmax")
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a library builds the model.
+    """How a library, or code of one's own, builds the model.
 
     layers: those that are added, or put in another's place, before the weights are loaded, by name. appended: one of them
     follows the library's model.
@@ -41,13 +45,19 @@ class Recipe:
     layers: Mapping[str, nn.Module] = field(default_factory=dict)
 
     @property
+    def own(self) -> OwnCode | None:
+        return own_code(self.name)
+
+    @property
     def appended(self) -> bool:
         return APPENDED in self.layers
 
     def build(self, state: Mapping[str, torch.Tensor]) -> nn.Module:
         """The library's own model with these weights, and what follows it."""
         module: nn.Module
-        if self.library == "timm":
+        if self.own is not None:
+            module = load(self.own, "model", "name")(**self.arguments)
+        elif self.library == "timm":
             import timm
 
             module = timm.create_model(self.name, **self.arguments)
@@ -62,10 +72,14 @@ class Recipe:
 
     def code(self, path: Path) -> str:
         """The line of Python that does the same, and loads the weights in `path`."""
-        arguments = "".join(f", {name}={value!r}" for name, value in self.arguments.items())
-        function = "timm.create_model" if self.library == "timm" else "torchvision.models.get_model"
-        weights = "" if self.library == "timm" else ", weights=None"
-        parts = [f"import torch, {self.library}", f"model = {function}({self.name!r}{weights}{arguments})"]
+        arguments = [f"{name}={value!r}" for name, value in self.arguments.items()]
+        if self.own is not None:
+            parts = ["import torch", f"from {self.own.module} import {self.own.attribute}"]
+            parts += [f"model = {self.own.attribute}({', '.join(arguments)})"]
+        else:
+            function = "timm.create_model" if self.library == "timm" else "torchvision.models.get_model"
+            named = [repr(self.name), *([] if self.library == "timm" else ["weights=None"]), *arguments]
+            parts = [f"import torch, {self.library}", f"model = {function}({', '.join(named)})"]
         parts += [f"model.set_submodule({name!r}, torch.nn.{layer})" for name, layer in self.layers.items()]
         parts += [f"model.load_state_dict(torch.load({str(path)!r}, weights_only=True))"]
         parts += [f"model = torch.nn.Sequential(model, model.{APPENDED})"] * self.appended
@@ -92,6 +106,8 @@ def _export_run(run: TrainedRun, quiet: bool) -> list[str]:
         path = folder / f"fold{checkpoint['fold']}.pth"
         _save_weights(path, checkpoint)
         files.append(path)
+    if recipe.own is not None:
+        files += _copy_own_files(recipe.own, folder)
     fault = _compare(run, recipe)
     code = recipe.code(files[0])
     write_json(folder / "model.json", _describe(run, recipe, [path.name for path in files], recipe.code(Path(files[0].name)), fault))
@@ -99,6 +115,17 @@ def _export_run(run: TrainedRun, quiet: bool) -> list[str]:
     if fault is not None:
         return [*lines, f"note: {recipe.library} alone does not build this model: {fault}; the line in model.json is only a beginning"]
     return lines if quiet else [*lines, code]
+
+
+def _copy_own_files(code: OwnCode, folder: Path) -> list[Path]:
+    """The files that build the model, beside its weights; none where it comes from an installed package."""
+    if is_installed(code, "model", "name"):
+        return []
+    copies = {folder / place: path for place, path in files_of(code, "model", "name").items()}
+    for copy, path in copies.items():
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, copy)
+    return list(copies)
 
 
 def _save_weights(path: Path, checkpoint: Checkpoint) -> None:
@@ -109,12 +136,13 @@ def _save_weights(path: Path, checkpoint: Checkpoint) -> None:
 def _recipe(run: TrainedRun) -> Recipe:
     model = replace(run.config.model, **run.checkpoints[0]["network"])
     preprocessing = run.preprocessing
-    arguments: dict[str, Any] = (
-        {} if model.head == "append" else {"num_classes": network_outputs(run.task, run.config.model, run.config.hyper_params)}
-    )
+    outputs = network_outputs(run.task, run.config.model, run.config.hyper_params)
+    arguments: dict[str, Any] = {} if model.head == "append" else {"num_classes": outputs}
     changed = [APPENDED] if model.head == "append" else []
     module = restore_member(run, run.checkpoints[0], _plainly())
-    if model.library == "timm":
+    if is_own(model):
+        arguments = own_arguments(model, arguments.get("num_classes"), preprocessing.channels, preprocessing.size, pretrained=False)
+    elif model.library == "timm":
         arguments["in_chans"] = preprocessing.channels
         if model.pooling in TIMM_POOLINGS:
             arguments["global_pool"] = model.pooling
@@ -125,7 +153,8 @@ def _recipe(run: TrainedRun) -> Recipe:
             arguments |= {"aux_logits": False, "transform_input": False, "init_weights": False}
         if preprocessing.channels != 3:
             changed.append(find_stem(module))
-    return Recipe(model.library, model.name, arguments, {name: module.get_submodule(name) for name in changed})
+    library = "code of your own" if is_own(model) else model.library
+    return Recipe(library, model.name, arguments, {name: module.get_submodule(name) for name in changed})
 
 
 def _timm_size(name: str, arguments: Mapping[str, Any], size: Size) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from modules.compute.own_code import forget
 from modules.config.command_line import Command
 from modules.config.errors import UserError
 from modules.config.schema import Config
@@ -12,7 +13,7 @@ from modules.jobs.beginnings import resolve_pretrained
 from modules.jobs.bundling import bundle
 from modules.jobs.exporting import export
 from modules.jobs.showing import show_data
-from modules.models.build import build_network, check_name
+from modules.models.build import build_network, check_name, is_own
 from modules.models.freezing import freeze
 from modules.prediction.logits import network_outputs
 from modules.reporting.model_table import describe_model
@@ -23,12 +24,14 @@ ASSUMED_CLASSES = 10
 def look_at_model(command: Command) -> list[str]:
     """The configured model with random weights: the table needs no others, and so no network."""
     config = command.config
+    forget()
     check_name(config.model)
     pretrained = resolve_pretrained(config)
     classes = _count_classes(config)
     network = build_network(config.model, classes or ASSUMED_CLASSES, config.data.channels, config.data.image_size, pretrained=False)
     freeze(network, config.model.freeze)
-    origin = {True: f"pretrained, from {config.model.library}'s hub", False: "random ones"}
+    hub = f"its own, as {config.model.name} brings them" if is_own(config.model) else f"pretrained, from {config.model.library}'s hub"
+    origin = {True: hub, False: "random ones"}
     weights = origin[pretrained] if isinstance(pretrained, bool) else f"of {pretrained}"
     return describe_model(network, config, classes or ASSUMED_CLASSES, classes is None, f"{weights}; those of this table are random")
 

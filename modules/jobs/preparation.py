@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 from pathlib import Path
 
+from modules.compute.own_code import forget
 from modules.compute.process import start_process
 from modules.config.errors import gather
 from modules.config.schema import Config
@@ -18,12 +19,15 @@ from modules.data.transforms import build_pipeline, check_pipeline, make_train_p
 from modules.jobs.bad_images import refuse_bad_images, without_bad_images
 from modules.jobs.beginnings import check_network, mean_and_std
 from modules.jobs.debugging import for_debugging, some_of
+from modules.jobs.own_code import own_code_changes
 from modules.jobs.refit import with_epochs_of
 from modules.jobs.remarks import say
 from modules.jobs.resuming import as_they_were, computed_as_before
 from modules.jobs.stored_features import as_chosen, choose_features
 from modules.jobs.suspicions import suspect_folds, suspect_images
 from modules.prediction.features import FOLDER, FeatureCache
+from modules.prediction.logits import check_objective, find_loss
+from modules.prediction.metrics import check_metric, find_metric
 from modules.runs.directory import RunDirectory
 from modules.training.optimizer import check_optimizer
 from modules.training.plan import Plan
@@ -41,14 +45,18 @@ def prepare(config: Config, run: RunDirectory | None = None) -> Plan:
         config = for_debugging(config)
     if run is not None:
         config = computed_as_before(config, run)
+    forget()
     (process, remarks), samples, (network, pretrained), *_ = gather(
         lambda: start_process(config.settings, config.compute),
         lambda: _with_known_weights(config, load_train(config.data, contest_folder(config.data, config.settings.data_path))),
         lambda: check_network(config, run),
         lambda: check_optimizer(config.hyper_params),
         lambda: _check_pipelines(config),
+        lambda: find_metric(config.hyper_params, config.data.task),
+        lambda: find_loss(config.hyper_params, config.data.task),
     )
-    say(*remarks)
+    _try_own_code(config, samples)
+    say(*remarks, *([] if run is None else own_code_changes(config, run)))
     if run is None:
         if config.data.bad_images == "skip":
             samples = without_bad_images(samples)
@@ -90,6 +98,16 @@ def _with_known_weights(config: Config, samples: Samples) -> Samples:
     if isinstance(config.hyper_params.class_weights, ClassWeights):
         order_weights(config.hyper_params.class_weights, samples.task.classes)
     return samples
+
+
+def _try_own_code(config: Config, samples: Samples) -> None:
+    """Calls a metric and a loss of one's own on a made example of the task. Raises UserError."""
+    assert samples.targets is not None
+    shares = max(config.augmentation.mixup, config.augmentation.cutmix) > 0 or samples.targets.dtype.kind == "f"
+    gather(
+        lambda: check_metric(config.hyper_params, samples.task),
+        lambda: check_objective(samples.task, config.model, config.hyper_params, shares),
+    )
 
 
 def _check_pipelines(config: Config) -> None:

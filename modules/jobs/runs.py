@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from modules.compute.own_code import digests_of
 from modules.compute.process import describe_environment
 from modules.compute.storage import write_json, write_text
 from modules.config.command_line import Command, Stopped
@@ -21,6 +22,7 @@ from modules.config.reader import read_config
 from modules.config.schema import Config
 from modules.data.splits import validations
 from modules.jobs.debugging import for_debugging
+from modules.jobs.own_code import DIGESTS
 from modules.jobs.preparation import prepare
 from modules.jobs.remarks import say
 from modules.jobs.resuming import describe_samples
@@ -127,6 +129,7 @@ def _write_beginning(run: RunDirectory, plan: Plan) -> None:
         "folds": sha256(folds.encode()).hexdigest(),
         "pretrained": str(plan.pretrained),
         "pretrained_run_id": plan.pretrained.run_id if isinstance(plan.pretrained, WarmStart) else None,
+        DIGESTS: digests_of(plan.config),
         "features": [phase.cut is not None for phase in plan.phases],
         **describe_environment(plan.process),
     }

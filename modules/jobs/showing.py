@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from modules.compute.own_code import forget
 from modules.compute.seeding import seed_torch
 from modules.config.command_line import Command
 from modules.config.errors import gather, shorten
@@ -32,6 +33,7 @@ SHOWN = 8  # images a picture shows, and draws of each
 def show_data(command: Command) -> list[str]:
     """Counts a class and a fold, image sizes, and a picture of what augmentation makes of some images. Returns what to print."""
     config = command.config
+    forget()
     samples = load_train(config.data, contest_folder(config.data, config.settings.data_path))
     if config.data.bad_images == "skip":
         samples = without_bad_images(samples)

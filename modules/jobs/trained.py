@@ -15,6 +15,8 @@ from modules.config.reader import read_config
 from modules.config.schema import Config
 from modules.data.preprocessing import Preprocessing
 from modules.data.task import Task, same_question
+from modules.jobs.own_code import load_own_code
+from modules.jobs.remarks import say
 from modules.models.build import Network, build_network
 from modules.prediction.logits import network_outputs
 from modules.prediction.metrics import Metric, find_metric
@@ -123,6 +125,7 @@ def _open(config: Config, directory: RunDirectory) -> TrainedRun:
     result = directory.read_result()
     own, _ = read_config([directory.config])
     _refuse_contradictions(config, own, directory, CARRIED if len(config.inference.run) == 1 else SHARED)
+    say(*load_own_code(own, directory))
     checkpoints = tuple(load_best(directory, result, number) for number in result["fold_numbers"])
     first = checkpoints[0]["preprocessing"]
     if any(checkpoint["preprocessing"] != first for checkpoint in checkpoints):

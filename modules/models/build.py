@@ -12,7 +12,9 @@ from typing import Any
 import torch
 from torch import nn
 
+from modules.compute.own_code import explain
 from modules.config.errors import DataError, OptionError, nearest
+from modules.config.own_code import FORM, own_code
 from modules.config.schema import Model
 from modules.config.values import Size
 from modules.models.heads import (
@@ -29,6 +31,7 @@ from modules.models.heads import (
     replace_stem,
 )
 from modules.models.hub import timm_file, torchvision_state
+from modules.models.own_models import check_own_model, make_own_model, takes
 from modules.models.pooling import set_pooling
 from modules.models.regularisation import (
     check_drop_path,
@@ -58,7 +61,12 @@ class Network:
 
 
 def check_name(model: Model) -> None:
-    """Raises OptionError with the three nearest names where the library has no such model."""
+    """Raises OptionError with the three nearest names where the library has no such model; or where code of one's own will not do."""
+    if is_own(model):
+        check_own_model(model)
+        return
+    if ":" in model.name:
+        raise OptionError("model", "name", f"expected a model of {model.library}, or {FORM} for one of your own, got '{model.name}'")
     names = _timm_names(model.name) if model.library == "timm" else _torchvision_names()
     if model.name not in names:
         close = nearest(model.name, names, 3)
@@ -66,11 +74,29 @@ def check_name(model: Model) -> None:
         raise OptionError("model", "name", f"{model.library} has no classification model '{model.name}'; {advice}")
 
 
+def is_own(model: Model) -> bool:
+    """Whether it is code of one's own; `library` means nothing then."""
+    return own_code(model.name) is not None
+
+
+def full_name(model: Model) -> str:
+    """As it is told: with its library, where it is of one."""
+    return model.name if is_own(model) else f"{model.library} {model.name}"
+
+
+def brings_weights(model: Model) -> bool:
+    """Whether pretrained = true can mean anything: code of one's own must take the word."""
+    return not is_own(model) or "pretrained" in takes(model)
+
+
 def normalisation(model: Model, pretrained: bool | str) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Mean and standard deviation, a channel, that the model's pretrained weights expect; .5 where there are none."""
+    """Mean and standard deviation, a channel, that the model's pretrained weights expect; .5 where there are none.
+
+    Of a model of one's own ImageNet's: it cannot tell.
+    """
     if pretrained is False or (model.name in WITH_AUXILIARY and model.library == "torchvision"):
         return HALF, HALF
-    if model.library == "torchvision":
+    if model.library == "torchvision" or is_own(model):
         return IMAGENET
     import timm
 
@@ -86,13 +112,14 @@ def build_network(model: Model, classes: int, channels: int, size: Size, pretrai
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        network = (_from_timm if model.library == "timm" else _from_torchvision)(model, classes, channels, size, pretrained)
+        make = _from_own if is_own(model) else _from_timm if model.library == "timm" else _from_torchvision
+        network = make(model, classes, channels, size, pretrained)
     set_pooling(network.module, model.library, model.pooling)
     if model.grad_checkpointing:
         set_grad_checkpointing(network.module, model.library, model.name)
     if not _keeps_head(pretrained):
         init_head(network.module, network.head, model.head_init, pretrained is not False)
-    _check_forward(network.module, model.name, classes, channels, size)
+    _check_forward(network.module, model, classes, channels, size)
     image = torch.rand(1, channels, *size, generator=torch.Generator().manual_seed(0))
     if model.head_init == "zeros" and not _keeps_head(pretrained):
         check_zeros(network.module, network.head, image)
@@ -164,7 +191,7 @@ def _regularisation(model: Model) -> dict[str, float]:
 
 def _append(module: nn.Module, model: Model, classes: int, channels: int, size: Size) -> tuple[str, ...]:
     """Appends a head to all that the model gives for one image. Returns its name; raises OptionError where that is no row of numbers."""
-    logits = _look_at_one(module, model.name, channels, size)
+    logits = _look_at(module, model, 1, channels, size)
     if not isinstance(logits, torch.Tensor) or logits.ndim != 2 or len(logits) != 1:
         raise OptionError("model", "head", f"{model.name} gives {_shape_of(logits)} for one image, which no layer can follow; use replace")
     append_head(module, logits.shape[1], classes)
@@ -219,6 +246,47 @@ def _from_torchvision(model: Model, classes: int, channels: int, size: Size, pre
     return Network(module, (head,))
 
 
+def _from_own(model: Model, classes: int, channels: int, size: Size, pretrained: bool | str | Trained) -> Network:
+    """Weights of a hub are its own business: it is asked for them by pretrained=True, and has its head already then."""
+    append = model.head == "append"
+    module = make_own_model(model, None if append else classes, channels, size, pretrained is True)
+    if append:
+        if type(module) is nn.Sequential:
+            fault = f"{model.name} gives a bare torch.nn.Sequential, which calls all of its layers by itself; give a class of your own"
+            raise OptionError("model", "head", f"{fault}, or use replace")
+        names = _append(module, model, classes, channels, size)
+    else:
+        _check_forward(module, model, classes, channels, size)
+        names = (_own_head(module, model, classes),)
+    if not isinstance(pretrained, bool):
+        state = read_weights(Path(str(pretrained)))
+        stems = _own_stem(module)
+        keep_stem = channels == 3 or model.stem_init == "adapt" or isinstance(pretrained, Trained)
+        _load_pretrained(module, state, str(pretrained), stems, channels, keep_stem, () if _keeps_head(pretrained) else names)
+    if channels != 3 and model.stem_init != "adapt" and not isinstance(pretrained, Trained):
+        init_stem(module, find_stem(module), model.stem_init)
+    if model.dropout > 0 and not append:
+        drop_inputs(module, names[0], model.dropout)
+    return Network(module, names)
+
+
+def _own_head(module: nn.Module, model: Model, classes: int) -> str:
+    names = layers_with(module, classes)
+    if not names:
+        message = (
+            f"{model.name} gives a model without a last layer, a torch.nn.Linear or Conv2d of {classes} outputs, that could be its head"
+        )
+        raise OptionError("model", "name", message)
+    return names[-1]
+
+
+def _own_stem(module: nn.Module) -> tuple[str, ...]:
+    try:
+        return (find_stem(module),)
+    except OptionError:  # there is no convolution, and none whose channels could be another's
+        return ()
+
+
 def _load_pretrained(
     module: nn.Module, state: State, source: str, stems: Sequence[str], channels: int, keep_stem: bool, head: tuple[str, ...]
 ) -> None:
@@ -246,23 +314,32 @@ def _check_old_head(module: nn.Module, state: State, source: str) -> None:
             raise DataError(f"{source}: {fault}; use replace")
 
 
-def _check_forward(module: nn.Module, name: str, classes: int, channels: int, size: Size) -> None:
-    """Raises OptionError where the model fails on one image, or does not give a number a class for it."""
-    logits = _look_at_one(module, name, channels, size)
-    if not isinstance(logits, torch.Tensor) or logits.shape != (1, classes):
-        raise OptionError("model", "name", f"{name} gives {_shape_of(logits)} for one image; expected (1, {classes}), a number a class")
+def _check_forward(module: nn.Module, model: Model, classes: int, channels: int, size: Size) -> None:
+    """Raises OptionError where the model fails on images, or does not give a number a class for each.
+
+    Of a library's model one image tells enough; code of one's own may have forgotten that there are several.
+    """
+    for images in (1, 2) if is_own(model) else (1,):
+        logits = _look_at(module, model, images, channels, size)
+        if not isinstance(logits, torch.Tensor) or logits.shape != (images, classes):
+            number = "one image" if images == 1 else f"{images} images"
+            message = f"{model.name} gives {_shape_of(logits)} for {number}; expected ({images}, {classes}), a number a class"
+            raise OptionError("model", "name", message)
 
 
-def _look_at_one(module: nn.Module, name: str, channels: int, size: Size) -> Any:
-    """What the model gives for one image. Raises OptionError where it fails."""
+def _look_at(module: nn.Module, model: Model, images: int, channels: int, size: Size) -> Any:
+    """What the model gives for so many images. Raises OptionError where it fails."""
     was_training = module.training
     module.eval()
     try:
         with torch.no_grad():
-            return module(torch.zeros(1, channels, *size))
+            return module(torch.zeros(images, channels, *size))
     except Exception as error:
-        reason = " ".join(str(error).split())
-        raise OptionError("data", "image_size", f"{name} fails on a {channels} x {size.height} x {size.width} image: {reason}") from None
+        shape = f"{channels} x {size.height} x {size.width}"
+        fault = f"{model.name} fails on {f'a {shape} image' if images == 1 else f'{images} images of {shape}'}"
+        if is_own(model):
+            raise OptionError("model", "name", f"{fault}: {explain(error)}") from None
+        raise OptionError("data", "image_size", f"{fault}: {' '.join(str(error).split())}") from None
     finally:
         module.train(was_training)
 

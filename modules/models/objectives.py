@@ -18,6 +18,8 @@ from typing import NamedTuple
 import torch
 from torch.nn import functional
 
+from modules.models.own_losses import OwnLoss
+
 Tensor = torch.Tensor
 
 TINY = 1e-12  # what a share or a sum of them is held away from 0 by, so that no gradient becomes NaN
@@ -40,8 +42,10 @@ class Range(NamedTuple):
     high: float | None
 
 
-def count_logits(loss: str, kind: str, sizes: Sequence[int]) -> int:
+def count_logits(loss: str | OwnLoss, kind: str, sizes: Sequence[int]) -> int:
     """How many numbers a network gives an image. sizes: classes of each output; of labels and numbers one for each, of size 1."""
+    if isinstance(loss, OwnLoss):  # as many as Foldini's own loss with that activation has
+        loss = {"softmax": "cross_entropy", "sigmoid": "", "identity": "mse"}[loss.activation]
     if kind == "binary":
         return 2 if loss == "cross_entropy" else 1
     if kind == "ordinal":
@@ -50,7 +54,7 @@ def count_logits(loss: str, kind: str, sizes: Sequence[int]) -> int:
 
 
 def make_objective(
-    loss: str,
+    loss: str | OwnLoss,
     label_smoothing: float = 0.0,
     focal_gamma: float = 2.0,
     class_weights: Tensor | None = None,
@@ -64,6 +68,8 @@ def make_objective(
     sizes: as for count_logits. ranges: of each number, for ordinal of the position of the class. composite is a multiclass
     task whose classes are made of as many factors as there are sizes, each predicted by itself.
     """
+    if isinstance(loss, OwnLoss):
+        return _of_own(loss, kind, sizes, ranges)
     smoothing, weights = label_smoothing, class_weights
     if kind == "multilabel":
         return _of_labels(loss, smoothing, weights, focal_gamma)
@@ -85,7 +91,25 @@ def make_objective(
         return Objective(
             lambda logits, targets: losses[name](_against_zero(logits), targets), lambda logits: softmax(_against_zero(logits))
         )
-    one = Objective(losses[loss], scaled_sigmoid if loss == "bce" else softmax)
+    return _of_several(Objective(losses[loss], scaled_sigmoid if loss == "bce" else softmax), kind, sizes)
+
+
+def _of_own(loss: OwnLoss, kind: str, sizes: Sequence[int], ranges: Sequence[Range]) -> Objective:
+    """A loss of one's own in the place of Foldini's, with the targets that it would have, and its activation."""
+    if kind == "regression":
+        return _of_numbers(loss, ranges)
+    if kind == "ordinal" and loss.activation == "identity":
+        return _of_positions(loss, ranges[0], sizes[0])
+    if kind == "multilabel":
+        return Objective(loss, lambda logits: logits.float().sigmoid())
+    if kind == "binary" and loss.activation == "sigmoid":
+        return Objective(loss, lambda logits: softmax(_against_zero(logits)))
+    one = Objective(loss, scaled_sigmoid if loss.activation == "sigmoid" else softmax)
+    return _of_several(one, kind, sizes)
+
+
+def _of_several(one: Objective, kind: str, sizes: Sequence[int]) -> Objective:
+    """Of one objective of classes that of a kind of task that is made of them."""
     if kind == "ordinal":
         return Objective(one.loss, lambda logits: (softmax(logits) @ _order(logits, sizes[0]))[:, None])
     return {"multioutput": _of_outputs, "composite": _of_factors}[kind](one, sizes) if kind in ("multioutput", "composite") else one
@@ -113,7 +137,7 @@ def _of_labels(loss: str, smoothing: float, weights: Tensor | None, gamma: float
     return Objective(losses[loss], lambda logits: logits.float().sigmoid())
 
 
-def _of_numbers(loss: str, ranges: Sequence[Range]) -> Objective:
+def _of_numbers(loss: str | OwnLoss, ranges: Sequence[Range]) -> Objective:
     """Numbers less their mean, over their standard deviation; for bce shares of the way from low to high, by a sigmoid."""
 
     def row(name: str, logits: Tensor, absent: float = 0.0) -> Tensor:
@@ -133,14 +157,14 @@ def _of_numbers(loss: str, ranges: Sequence[Range]) -> Objective:
             lambda logits, targets: functional.binary_cross_entropy_with_logits(logits.float(), share_of(targets)),
             lambda logits: row("low", logits) + logits.float().sigmoid() * (row("high", logits) - row("low", logits)),
         )
-    distance = DISTANCES[loss]
+    distance = loss if isinstance(loss, OwnLoss) else DISTANCES[loss]
     return Objective(
         lambda logits, targets: distance(logits.float(), (targets.float() - row("mean", logits)) / row("std", logits)),
         lambda logits: clip(logits.float() * row("std", logits) + row("mean", logits)),
     )
 
 
-def _of_positions(loss: str, span: Range, classes: int) -> Objective:
+def _of_positions(loss: str | OwnLoss, span: Range, classes: int) -> Objective:
     """Ordered classes as the numbers 0, 1, 2, ...; of shares their mean."""
     numbers = _of_numbers(loss, [span])
 

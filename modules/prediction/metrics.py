@@ -10,11 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn import metrics
 
-from modules.config.errors import DataError
+from modules.config.errors import DataError, OptionError
+from modules.config.own_code import own_code
 from modules.config.schema import HyperParams
 from modules.config.tasks import choose_metric
 from modules.data.task import Targets, Task, positions
 from modules.prediction.decisions import PLAIN, Decision
+from modules.prediction.own_metrics import GREATER, load_score, made_example, says_direction
 from modules.prediction.predictions import Values
 
 
@@ -34,8 +36,28 @@ class Metric:
 
 
 def find_metric(hyper: HyperParams, kind: str) -> Metric:
-    """The metric that [hyper_params] metric names, for a kind of task."""
-    return METRICS[choose_metric(hyper.metric, kind)](hyper)
+    """The metric that [hyper_params] metric names, for a kind of task. Raises OptionError where it is one's own, and will not do."""
+    name = choose_metric(hyper.metric, kind)
+    if own_code(name) is None:
+        return METRICS[name](hyper)
+    score, greater_is_better, takes = load_score(name)
+    return Metric(str(name), greater_is_better, takes, score)  # plain text: a checkpoint holds nothing else
+
+
+def check_metric(hyper: HyperParams, task: Task) -> None:
+    """Tries a metric of one's own on a made example of the task. Raises OptionError where it fails, or seems to go the other way."""
+    metric = find_metric(hyper, task.kind)
+    if own_code(metric.name) is None:
+        return
+    targets, random, perfect = made_example(task)
+    try:
+        worse, better = (metric.measure(task, targets, values) for values in (random, perfect))
+    except DataError as error:
+        raise OptionError("hyper_params", "metric", f"tried on a made example: {error}") from None
+    if (better > worse) is not metric.greater_is_better and better != worse and not says_direction(metric.name):
+        name = metric.name.partition(":")[2]
+        fault = f"{metric.name} gives {better:.4g} for good predictions and {worse:.4g} for random ones, so that less is better"
+        raise OptionError("hyper_params", "metric", f"{fault}; say so behind it: {name}.{GREATER} = False")
 
 
 def accuracy(targets: Targets, labels: Targets, task: Task) -> float:

@@ -7,7 +7,7 @@ from torchinfo import summary
 
 from modules.config.schema import Config
 from modules.config.values import format_value
-from modules.models.build import Network
+from modules.models.build import Network, full_name
 
 COLUMNS = ("input_size", "output_size", "num_params", "mult_adds", "trainable")
 DEPTH = 2  # levels of modules that fit a terminal
@@ -31,7 +31,7 @@ def describe_model(network: Network, config: Config, classes: int, assumed: bool
     frozen = f"{total - trained:,} are frozen (freeze = {format_value(config.model.freeze).strip()}{later})"
     return [
         *str(table).partition("Total params")[0].splitlines(),
-        f"model     {config.model.library} {config.model.name}, {channels} x {size.height} x {size.width}, {classes} classes{guess}",
+        f"model     {full_name(config.model)}, {channels} x {size.height} x {size.width}, {classes} classes{guess}",
         f"weights   {weights}",
         f"head      {', '.join(network.head)}",
         f"trains    {trained:,} of {total:,} parameters, {frozen}",

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from modules.config.errors import shorten
+from modules.models.build import full_name
 from modules.prediction.submission import Template
 from modules.runs.directory import RunDirectory
 from modules.training.plan import Plan
@@ -18,7 +19,7 @@ def describe_start(run: RunDirectory, plan: Plan) -> str:
     start = f" from {plan.pretrained}" if isinstance(plan.pretrained, WarmStart) else ""
     return (
         f"{run.path}: {len(samples)} samples of {samples.task.describe()}, {count_folds(len(plan.folds))},"
-        f" {model.library} {model.name}{start}, {plan.process.describe()}"
+        f" {full_name(model)}{start}, {plan.process.describe()}"
     )
 
 

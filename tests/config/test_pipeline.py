@@ -25,6 +25,14 @@ def test_calls_are_read_in_order_with_their_values() -> None:
     )
 
 
+def test_code_of_ones_own_has_its_whole_name_also_within_other_calls() -> None:
+    text = "my_code:Lines(gap=4)\nOneOf([a.b.c:Dots((1, 2), x='d:e(f)'), my_code:Lines()], p=0.5)\nBlur(x={'k': 1})"
+    pipeline = parse_pipeline(text)
+    assert [call.name for call in pipeline.calls] == ["my_code:Lines", "OneOf", "Blur"]
+    assert pipeline.own_code == ("my_code:Lines", "a.b.c:Dots") and pipeline.calls[2].own_code is None
+    assert parse_pipeline(str(pipeline)) == pipeline and str(pipeline).splitlines()[0] == "my_code:Lines(gap=4)"
+
+
 @pytest.mark.parametrize("text", ["", "\n\n", "# a comment"])
 def test_no_call_is_an_empty_pipeline(text: str) -> None:
     assert parse_pipeline(text) == Pipeline(())
@@ -38,6 +46,13 @@ def test_no_call_is_an_empty_pipeline(text: str) -> None:
         ("f()()", "'f()' is not the name of a transform; write the name alone"),
         ("(lambda: 1)()", "'lambda: 1' is not the name of a transform; write the name alone"),
         ("[f][0](p=1)", "'[f][0]' is not the name of a transform; write the name alone"),
+        ("a:b", "'a: b' is not a call; expected one call a line, such as HorizontalFlip(p=0.5)"),
+        ("a:b:c()", "'a: b:c()' is not a call; expected one call a line, such as HorizontalFlip(p=0.5)"),
+        ("{a:f(1)}", "'{a:f(1)}' is not a call; expected one call a line, such as HorizontalFlip(p=0.5)"),
+        ("a:b(p=half)", "'half' is not a literal value (a number, text, true or false, a list)"),
+        ("a:b(p=c:d)", "cannot read 'a:b(p=c:d)'; expected one call a line, such as HorizontalFlip(p=0.5)"),
+        ("a:b(**kw)", "** is not understood in a:b(...)"),
+        ("a:b(p=1, p=2)", "argument 'p' stands twice in a:b(...)"),
         ("Flip", "'Flip' is not a call; expected one call a line, such as HorizontalFlip(p=0.5)"),
         ("0.5", "'0.5' is not a call; expected one call a line, such as HorizontalFlip(p=0.5)"),
         ("x = Flip()", "'x = Flip()' is not a call; expected one call a line, such as HorizontalFlip(p=0.5)"),

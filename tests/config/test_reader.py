@@ -83,7 +83,8 @@ def test_every_mistake_of_a_file_is_reported_at_once_with_its_line() -> None:
         f"config.ini:6 [hyper_parms]: unknown section (did you mean hyper_params?); there are {', '.join(OPTIONS)}",
         "config.ini:9 [hyper_params] epochs: expected an integer >= 1 and <= 1000000, got '10.5'",
         "config.ini:10 [hyper_params] metric: expected one of auto, accuracy, f1, macro_f1, micro_f1, samples_f1, balanced_accuracy, "
-        "macro_recall, log_loss, roc_auc, average_precision, map, kl, qwk, rmse, mae, got 'acuracy' (did you mean accuracy?)",
+        "macro_recall, log_loss, roc_auc, average_precision, map, kl, qwk, rmse, mae or package.module:name, code of your own,"
+        " got 'acuracy' (did you mean accuracy?)",
         "config.ini:11 [hyper_params] momentum: expected a number >= 0 and < 1, got '1'",
         "config.ini:13 [data] image_size: expected N or H, W, integers >= 8 and <= 8192, got '4'",
         "override split.folds: expected an integer >= 2 and <= 1000, got '1'",

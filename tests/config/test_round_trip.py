@@ -7,6 +7,7 @@ from typing import Any, Literal, Union, get_args, get_origin
 
 import pytest
 
+from modules.config.own_code import OwnCode
 from modules.config.pipeline import Pipeline
 from modules.config.printer import to_ini, to_markdown
 from modules.config.reader import read_config
@@ -28,7 +29,11 @@ SOME_TEXT = (
     "007",
     "a, b",
 )
-SOME_CALLS = ("HorizontalFlip(p=0.5)", "HorizontalFlip()\nOneOf([Blur(p=1.0), A(x=(1,), y='z', w=None)], p=0.25)\nFlip(-1, -1e-07, [[1]])")
+SOME_CALLS = (
+    "HorizontalFlip(p=0.5)",
+    "my_code:Lines(gap=4)\nOneOf([a.b:c(x='d:e(f)'), Blur()], p=0.5)",
+    "HorizontalFlip()\nOneOf([Blur(p=1.0), A(x=(1,), y='z', w=None)], p=0.25)\nFlip(-1, -1e-07, [[1]])",
+)
 # A list as long as another option says, or numbers.
 TEXTS = {
     "class_weights": ("none", "balanced", "cat: 2, dog: 0.5", "1, 2.5, 1e-07", "a:b: 3"),
@@ -91,6 +96,8 @@ def texts_of(option: Option) -> list[str]:
             found += SOME_CALLS
         elif kind is ClassWeights:
             found += ["cat: 2, dog: 0.5", "한글: 1e-07, a: b: 3, 'q': 2.5", "2, 1, 0.25", "7"]
+        elif kind is OwnCode:
+            found += ["my_code:f", "package.module:Name_2", "폴더.이름:점수"]
         elif kind is Unfreezing:
             found += ["2: layer4", "1: layer4, bn1, 3: layer3.0.conv1, 4: all"]
         elif kind is str:
@@ -188,6 +195,7 @@ def test_all_options_changed_at_once_round_trip() -> None:
         (3, Literal[1, 3]),
         (5e-324, float),
         (1.7976931348623157e308, float),
+        (OwnCode("package.module:name"), Literal["auto"] | OwnCode),
         (None, str | None),
         ("None", str | None),
     ],
