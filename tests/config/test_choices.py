@@ -58,6 +58,7 @@ OTHERS = {
     ("model", "stem_init"),
     ("hyper_params", "loss"),
     ("inference", "decision"),
+    ("inference", "other_folds"),
     ("hyper_params", "class_weights"),
     ("hyper_params", "sampler"),
     ("hyper_params", "scheduler"),

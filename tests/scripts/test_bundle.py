@@ -36,7 +36,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A contest that asks for probabilities, and the runs `one`, `two` (another image size) and `grey` (torchvision, one channel)."""
     root = tmp_path_factory.mktemp("made")
     grey = ("model.library=torchvision", "model.name=shufflenet_v2_x0_5", "data.channels=1", "hyper_params.epochs=1")
-    return make_runs(root, {"one": (), "two": ("settings.seed=7", "data.image_size=40"), "grey": grey})
+    return make_runs(root, {"one": (), "two": ("hyper_params.learning_rate=0.002", "data.image_size=40"), "grey": grey})
 
 
 def unpacked(archive: Path, folder: Path) -> Path:
