@@ -113,7 +113,7 @@ class ImageChannels:
         return f"{'|'.join(self.files[row])}\t{'|'.join(str(_size(path)) for path in self.paths(row))}"
 
     def sizes(self) -> NDArray[np.int64]:
-        sizes = np.array([[_size(path) for path in self.paths(row)] for row in range(len(self))], dtype=np.int64)
+        sizes = np.array([_size(path) for row in range(len(self)) for path in self.paths(row)], dtype=np.int64).reshape(self.files.shape)
         return np.asarray(np.where((sizes < 0).any(axis=1), -1, sizes.sum(axis=1)))
 
     def digests(self, rows: NDArray[np.int64]) -> list[bytes | None]:
