@@ -42,6 +42,7 @@ def contradictions(config: Config) -> list[Contradiction]:
         *_of_tables_of_pixels(config.data),
         *_of_channels(config.data),
         *_of_patterns(config.data),
+        *_of_pseudo_labels(config.data),
         *_of_splits(config),
         *_of_phases(config),
         *_of_features(config),
@@ -229,6 +230,13 @@ def _of_patterns(data: Data) -> Iterator[Contradiction]:
     if "label" not in groups:
         message = rf"expected a group named label, such as ^(?P<label>cat|dog)\., got '{data.label_pattern}'"
         yield Contradiction((pattern,), message)
+    if len(data.label_columns) > 1:
+        yield Contradiction((("data", "label_columns"), pattern), "label_pattern finds one label an image, and no columns")
+
+
+def _of_pseudo_labels(data: Data) -> Iterator[Contradiction]:
+    if data.pseudo_labels is None and data.pseudo_threshold != Data.pseudo_threshold:
+        yield Contradiction((("data", "pseudo_threshold"), ("data", "pseudo_labels")), "nothing is compared with it without pseudo_labels")
 
 
 def _of_splits(config: Config) -> Iterator[Contradiction]:

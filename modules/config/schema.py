@@ -135,7 +135,7 @@ class Data:
     )
     pseudo_labels: str | None = option(
         None,
-        "test images as training images, in training folds only: a table of predictions (submissions/NAME.predictions.csv) or of id, label"
+        "test images as training images, in training folds only: a table of predictions (submissions/predictions/NAME.csv) or of id, label"
         " and confidence; the path starts at the current folder",
         learnt=True,
     )

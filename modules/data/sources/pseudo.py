@@ -67,13 +67,13 @@ def without_taken(test: Samples, samples: Samples) -> Samples:
 
 def _from_predictions(table: pd.DataFrame, task: Task, names: list[str], path: Path) -> tuple[Targets, NDArray[np.float64]]:
     """The most probable class of each output, and the smallest of their probabilities; of labels those above .5, and how far from it."""
+    if task.kind in VALUED:
+        raise DataError(f"{path}: task = {task.kind} predicts values, which tell no confidence; a table of id, label and {CONFIDENCE} does")
     expected = [f"{PROBABILITY}{name}" for name in task.columns]
     apart = [name for name in names if name not in expected] + [name for name in expected if name not in names]
     if apart:
         raise DataError(f"{path}: its classes are not those of the training samples; {shorten(apart)} in one of them only")
     values = np.stack([_shares(table, name, path) for name in expected], axis=1)
-    if task.kind in VALUED:
-        raise DataError(f"{path}: task = {task.kind} predicts values, which tell no confidence; a table of id, label and {CONFIDENCE} does")
     if task.kind == "multilabel":
         return (values >= 0.5).astype(np.float32), np.maximum(values, 1 - values).min(axis=1)
     parts = [values[:, part] for part in task.parts]
