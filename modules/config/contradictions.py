@@ -232,6 +232,9 @@ def _of_patterns(data: Data) -> Iterator[Contradiction]:
         yield Contradiction((pattern,), message)
     if len(data.label_columns) > 1:
         yield Contradiction((("data", "label_columns"), pattern), "label_pattern finds one label an image, and no columns")
+    if data.corrections is not None and data.task in ("multilabel", "regression"):
+        message = f"labels from label_pattern are corrected where they are classes, and task is {data.task}; rename the files"
+        yield Contradiction((("data", "corrections"), pattern, ("data", "task")), message)
 
 
 def _of_pseudo_labels(data: Data) -> Iterator[Contradiction]:

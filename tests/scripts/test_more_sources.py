@@ -13,7 +13,9 @@ import timm
 import torch
 from PIL import Image
 
+from modules.config.errors import OptionError
 from modules.models.heads import adapt_stem
+from modules.prediction.submission import find_output
 from modules.runs.checkpoint import load_checkpoint
 from tests.making import CLASSES, fast
 from tests.scripts.running import read, refusal, run_inference, run_look, run_train
@@ -99,10 +101,17 @@ def test_four_files_an_image_are_four_channels_from_pretrained_weights_to_the_su
     assert checkpoint["preprocessing"]["mean"] == pytest.approx([*own.mean, sum(own.mean) / 3])
     assert run_train(*named, "--resume", "f", "hyper_params.epochs=3", "--quiet") == 0
     assert run_inference(*named, "--quiet") == 0 and len(read(Path("submissions/f.csv"))) == 12
-    assert run_look("data", *named) == 0
+    assert run_look("data", *named) == 0 and run_look("export", "f", *named) == 0
+    about = json.loads(Path("runs/f/export/model.json").read_text())
+    assert about["channels"] == 4 and about["library_alone_builds_it"]
     (contest / "train/train_003_blue.png").unlink()
     capsys.readouterr()
     assert refusal(run_train, named[:-2], capsys) == [f"{contest / 'train/train_003_blue.png'}: no such file"]
+
+
+def test_a_copy_never_takes_the_place_of_the_predictions() -> None:
+    with pytest.raises(OptionError, match=r"submissions/predictions is the folder of predictions; name another file"):
+        find_output(Path("submissions"), "predictions", [])
 
 
 def test_the_predictions_beside_a_submission_are_pseudo_labels_of_the_next_run(contest: Path, capsys: pytest.CaptureFixture[str]) -> None:
