@@ -203,3 +203,11 @@ def test_extra_rows_bring_their_own_pixels_and_numbers() -> None:
     Path("more.csv").write_text("pixel0,pixel1,pixel2,pixel3,label\n9,9,9,9,b\n", encoding="utf-8")
     with pytest.raises(DataError, match=r"^images must have one size: train\.csv:2 has 1 x 1 pixels, more\.csv:2 has 2 x 2$"):
         load_train(data, HERE)
+
+
+def test_labels_are_corrected_by_row_numbers_where_there_are_no_ids() -> None:
+    contest("label,pixel0\na,1\nb,2\na,3\n")
+    Path("corrections.csv").write_text("ImageId,label\n3,b\n", encoding="utf-8")
+    data = Data(source="csv", pixel_columns="pixel", test_csv="test.csv", corrections="corrections.csv")
+    samples = load_train(data, HERE)
+    assert samples.targets is not None and samples.targets.tolist() == [0, 1, 1]
