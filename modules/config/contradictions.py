@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -38,6 +39,10 @@ def contradictions(config: Config) -> list[Contradiction]:
         *found,
         *_of_tasks(config),
         *_of_sources(config),
+        *_of_tables_of_pixels(config.data),
+        *_of_channels(config.data),
+        *_of_patterns(config.data),
+        *_of_pseudo_labels(config.data),
         *_of_splits(config),
         *_of_phases(config),
         *_of_features(config),
@@ -66,7 +71,7 @@ def _of_tasks(config: Config) -> Iterator[Contradiction]:
     if data.label_separator is not None and (data.task != "multilabel" or count > 1):
         message = "only task = multilabel with one of label_columns has several labels in a cell"
         yield Contradiction((("data", "label_separator"), task, ("data", "label_columns")), message)
-    if data.source in ("folder", "torchvision", "digits") and data.task not in ("multiclass", "binary"):
+    if data.source in ("folder", "torchvision", "digits") and data.label_pattern is None and data.task not in ("multiclass", "binary"):
         advice = "use multiclass, or source = csv" if data.source == "digits" else "use multiclass, binary, or source = csv"
         yield Contradiction((task, ("data", "source")), f"source = {data.source} has a class an image, and no {data.task} labels; {advice}")
     if data.target_range != "auto" and data.task != "regression":
@@ -177,6 +182,64 @@ def _of_mask(config: Config) -> Iterator[Contradiction]:
             yield Contradiction((("data", name), source), message)
     if data.task != "multiclass":
         yield Contradiction((("data", "task"), source), f"source = mask has 18 classes, and no {data.task} labels; use multiclass")
+
+
+def _of_tables_of_pixels(data: Data) -> Iterator[Contradiction]:
+    columns = ("data", "pixel_columns")
+    if data.pixel_columns is None:
+        if data.pixel_size is not None:
+            yield Contradiction((("data", "pixel_size"), columns), "only the pixels of pixel_columns have it, which is blank")
+        return
+    if data.source != "csv":
+        yield Contradiction((columns, ("data", "source")), f"columns of the tables of source = csv, and source is {data.source}")
+    if data.test_csv is None:
+        message = "pixel_columns needs the table that holds the pixels of the test images, such as test.csv"
+        yield Contradiction((("data", "test_csv"), columns), message)
+    for name in ("image_column", "extra_images", "channel_suffixes"):
+        if getattr(data, name) is not None:
+            yield Contradiction((("data", name), columns), "is about files, and with pixel_columns the tables hold the images")
+
+
+def _of_channels(data: Data) -> Iterator[Contradiction]:
+    suffixes, channels = ("data", "channel_suffixes"), ("data", "channels")
+    if data.channel_suffixes is None:
+        if data.channels == 4:
+            yield Contradiction((channels, suffixes), "images have 1 or 3; four are read from four files, which channel_suffixes names")
+        return
+    if data.source != "csv":
+        yield Contradiction((suffixes, ("data", "source")), f"goes with source = csv, and source is {data.source}")
+    count = len(data.channel_suffixes)
+    if count != data.channels:
+        yield Contradiction((suffixes, channels), f"{count} of them, a channel each, and channels = {data.channels}")
+    if len(set(data.channel_suffixes)) < count:
+        yield Contradiction((suffixes,), f"expected different ones, got '{', '.join(data.channel_suffixes)}'")
+
+
+def _of_patterns(data: Data) -> Iterator[Contradiction]:
+    pattern = ("data", "label_pattern")
+    if data.label_pattern is None:
+        return
+    if data.source != "folder":
+        message = f"a pattern over the paths of source = folder, and source is {data.source}"
+        yield Contradiction((pattern, ("data", "source")), message)
+    try:
+        groups = re.compile(data.label_pattern).groupindex
+    except re.error as error:
+        yield Contradiction((pattern,), f"expected a regular expression; {error}: '{data.label_pattern}'")
+        return
+    if "label" not in groups:
+        message = rf"expected a group named label, such as ^(?P<label>cat|dog)\., got '{data.label_pattern}'"
+        yield Contradiction((pattern,), message)
+    if len(data.label_columns) > 1:
+        yield Contradiction((("data", "label_columns"), pattern), "label_pattern finds one label an image, and no columns")
+    if data.corrections is not None and data.task in ("multilabel", "regression"):
+        message = f"labels from label_pattern are corrected where they are classes, and task is {data.task}; rename the files"
+        yield Contradiction((("data", "corrections"), pattern, ("data", "task")), message)
+
+
+def _of_pseudo_labels(data: Data) -> Iterator[Contradiction]:
+    if data.pseudo_labels is None and data.pseudo_threshold != Data.pseudo_threshold:
+        yield Contradiction((("data", "pseudo_threshold"), ("data", "pseudo_labels")), "nothing is compared with it without pseudo_labels")
 
 
 def _of_splits(config: Config) -> Iterator[Contradiction]:

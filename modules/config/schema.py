@@ -93,15 +93,28 @@ class Data:
     target_range: Literal["auto", "none"] | tuple[float, ...] = option(
         "auto", "regression: low, high, to which predictions are clipped; auto: those of the training labels; none: not at all", learnt=True
     )
+    label_pattern: str | None = option(
+        None,
+        "folder: a regular expression over each image's path, with a group `label`: ^(?P<label>cat|dog)\\.; and perhaps a group `group`,"
+        " what must stay in one fold",
+        learnt=True,
+    )
     group_column: str | None = option(None, "samples that must stay in one fold: a person, a patient", learnt=True)
     image_suffix: str | None = option(None, "added to an id that has none, such as .jpg")
+    pixel_columns: str | None = option(
+        None, "csv: the tables hold the pixels, in columns of this name and a number (pixel: pixel0, pixel1, ...), or in one of this name"
+    )
+    pixel_size: Size | None = option(None, "their height and width: N, or H, W; blank: square", at_least=1, at_most=8192, learnt=True)
+    channel_suffixes: tuple[str, ...] | None = option(
+        None, "csv: an image is several grey files, ID + each suffix, such as _red, _green, _blue; blank: one file", learnt=True
+    )
     image_size: Size = option(Size(32, 32), "the model's input in pixels: N, or H, W", at_least=8, at_most=8192, learnt=True)
     resize: Literal["stretch", "crop", "pad"] = option(
         "stretch",
         "to image_size: stretch both sides, crop what is too long, or pad what is too short",
         learnt=True,
     )
-    channels: Literal[1, 3] = option(3, "1: grey, 3: colour", learnt=True)
+    channels: Literal[1, 3, 4] = option(3, "1: grey, 3: colour, 4: with channel_suffixes", learnt=True)
     mean: Literal["auto"] | tuple[float, ...] = option(
         "auto",
         "of pixels scaled to 0..1, a channel; auto: the pretrained model's, else the torchvision data set's, else .5",
@@ -120,6 +133,13 @@ class Data:
     age_boundary: int = option(
         60, "mask: the age at which the oldest class begins; 58 is what teams used", at_least=31, at_most=120, learnt=True
     )
+    pseudo_labels: str | None = option(
+        None,
+        "test images as training images, in training folds only: a table of predictions (submissions/predictions/NAME.csv) or of id, label"
+        " and confidence; the path starts at the current folder",
+        learnt=True,
+    )
+    pseudo_threshold: float = option(0.95, "the confidence that a pseudo label needs", at_least=0, at_most=1, learnt=True)
     bad_images: Literal["error", "skip"] = option(
         "error", "training images that cannot be read; skip: every one is decoded first, those left out are named", learnt=True
     )

@@ -1,4 +1,4 @@
-"""Where the pixels of samples are: in files, or in an array in memory. Both are asked by the same methods."""
+"""Where the pixels of samples are: in a file each, in a file a channel, or in an array in memory; all are asked by the same methods."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from modules.config.errors import DataError
 from modules.config.values import Size
 from modules.data.pixels import Pixels, check_headers, check_pixels, read_image, read_sizes
 
@@ -67,6 +68,79 @@ class ImageFiles:
 
 
 @dataclass(frozen=True)
+class ImageChannels:
+    """An image is several files, each read as grey: its channels. names: (N,) text. files: (N, channels) paths relative to `root`."""
+
+    root: Path
+    names: NDArray[np.str_]
+    files: NDArray[np.str_]
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def read(self, row: int, channels: int) -> Pixels:
+        """(height, width, channels) uint8; for another number of channels than there are the mean of all, repeated. Raises DataError."""
+        paths = self.paths(row)
+        read = [read_image(path, 1) for path in paths]
+        for path, pixels in zip(paths, read, strict=True):
+            if pixels.shape != read[0].shape:
+                sides = [" x ".join(map(str, each.shape[:2])) for each in (pixels, read[0])]
+                raise DataError(f"{path}: {sides[0]}, and {paths[0].name}, another channel of the same image, is {sides[1]}")
+        stacked = np.concatenate(read, axis=2)
+        if stacked.shape[2] == channels:
+            return stacked
+        mean = np.rint(stacked.mean(axis=2, keepdims=True)).astype(np.uint8)
+        return np.repeat(mean, channels, axis=2)
+
+    def paths(self, row: int) -> list[Path]:
+        return [self.root / str(file) for file in self.files[row]]
+
+    def name(self, row: int) -> str:
+        return str(self.names[row])
+
+    def header_faults(self) -> list[str | None]:
+        """Of each image the first fault of its files."""
+        return self._first(check_headers(path for row in range(len(self)) for path in self.paths(row)))
+
+    def shapes(self) -> list[Size | None]:
+        return read_sizes(self.paths(row)[0] for row in range(len(self)))
+
+    def pixel_faults(self) -> list[str | None]:
+        with ThreadPoolExecutor(max_workers=os.cpu_count() or 1) as pool:
+            return list(pool.map(self._pixel_fault, range(len(self))))
+
+    def identity(self, row: int) -> str:
+        return f"{'|'.join(self.files[row])}\t{'|'.join(str(_size(path)) for path in self.paths(row))}"
+
+    def sizes(self) -> NDArray[np.int64]:
+        sizes = np.array([_size(path) for row in range(len(self)) for path in self.paths(row)], dtype=np.int64).reshape(self.files.shape)
+        return np.asarray(np.where((sizes < 0).any(axis=1), -1, sizes.sum(axis=1)))
+
+    def digests(self, rows: NDArray[np.int64]) -> list[bytes | None]:
+        with ThreadPoolExecutor(max_workers=min(16, 4 * (os.cpu_count() or 1))) as pool:
+            return list(pool.map(self._digest, rows.tolist()))
+
+    def take(self, rows: NDArray[np.int64]) -> ImageChannels:
+        return replace(self, names=self.names[rows], files=self.files[rows])
+
+    def _first(self, faults: list[str | None]) -> list[str | None]:
+        count = self.files.shape[1]
+        return [next(filter(None, faults[start : start + count]), None) for start in range(0, len(faults), count)]
+
+    def _pixel_fault(self, row: int) -> str | None:
+        try:
+            self.read(row, self.files.shape[1])
+            return None
+        except DataError as error:
+            return str(error)
+
+    def _digest(self, row: int) -> bytes | None:
+        parts = [_digest(path) for path in self.paths(row)]
+        known = [part for part in parts if part is not None]
+        return blake2b(b"".join(known), digest_size=16).digest() if len(known) == len(parts) else None
+
+
+@dataclass(frozen=True)
 class ImageArrays:
     """pixels: (N, height, width) grey or (N, height, width, 3) uint8, which worker processes share. names: (N,) text."""
 
@@ -108,7 +182,29 @@ class ImageArrays:
         return ImageArrays(self.names[rows], self.pixels[rows])
 
 
-Images = ImageFiles | ImageArrays
+Images = ImageFiles | ImageChannels | ImageArrays
+
+
+def join_images(first: Images, second: Images) -> Images:
+    """All images of both, which are of one kind. Raises DataError for arrays of different sizes."""
+    if isinstance(first, ImageFiles) and isinstance(second, ImageFiles):
+        return replace(first, files=np.concatenate([first.files, _seen_from(first.root, second)]))
+    if isinstance(first, ImageChannels) and isinstance(second, ImageChannels):
+        files = np.concatenate([first.files, _seen_from(first.root, second)])
+        return replace(first, names=np.concatenate([first.names, second.names]), files=files)
+    assert isinstance(first, ImageArrays) and isinstance(second, ImageArrays)
+    if first.pixels.shape[1:] != second.pixels.shape[1:]:
+        sides = [" x ".join(map(str, each.pixels.shape[1:])) for each in (first, second)]
+        raise DataError(f"images must have one size: {first.name(0)} has {sides[0]} pixels, {second.name(0)} has {sides[1]}")
+    return ImageArrays(np.concatenate([first.names, second.names]), np.concatenate([first.pixels, second.pixels]))
+
+
+def _seen_from(root: Path, images: ImageFiles | ImageChannels) -> NDArray[np.str_]:
+    """The paths of the images' files, relative to another folder."""
+    step = os.path.relpath(os.path.realpath(images.root), os.path.realpath(root))
+    if step == ".":
+        return images.files
+    return np.array([os.path.join(step, file) for file in images.files.ravel().tolist()]).reshape(images.files.shape)
 
 
 def _size(path: Path) -> int:

@@ -54,6 +54,8 @@ def make_preprocessing(data: Data, valid: Pipeline | None, mean: tuple[float, ..
 def _per_channel(values: tuple[float, ...], channels: int) -> tuple[float, ...]:
     if len(values) == channels:
         return values
+    if len(values) == 3 and channels == 4:
+        return *values, sum(values) / 3
     return (sum(values) / len(values),) * channels
 
 

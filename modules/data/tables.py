@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TextIO, TypeVar
@@ -62,7 +63,7 @@ def read_records(file: TextIO, separates: str) -> tuple[list[str], Iterator[tupl
     header = next(records, None)
     if not header:
         raise ValueError("it is empty, or its first line is")
-    twice = sorted({name for name in header if header.count(name) > 1})
+    twice = sorted(name for name, count in Counter(header).items() if count > 1)
     if twice:
         raise ValueError(f"column {shorten(map(repr, twice))} stands more than once in its header")
 

@@ -146,7 +146,7 @@ def _heavy(size: Size, channels: int) -> list[Any]:
 
 
 def _colour(strength: float, channels: int) -> Any:
-    if channels == 1:
+    if channels != 3:  # hue and saturation are of RGB alone
         return A.RandomBrightnessContrast(brightness_limit=strength, contrast_limit=strength, p=0.7)
     around = (1 - strength, 1 + strength)
     return A.ColorJitter(brightness=around, contrast=around, saturation=around, hue=(-0.05, 0.05), p=0.7)

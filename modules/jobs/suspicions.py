@@ -8,9 +8,8 @@ from modules.config.errors import DataError, UserError, shorten
 from modules.config.schema import Config
 from modules.data.duplicates import describe_duplicates
 from modules.data.samples import Samples, spread
-from modules.data.sources import contest_folder, load_test
+from modules.data.sources import contest_folder, load_test, without_taken
 from modules.data.splits import Fold, divided
-from modules.data.task import Task
 
 LOOKED_AT = 8  # images, to see whether they are in colour
 COLOURED = 32  # levels of 255 that a pixel's channels differ by
@@ -18,7 +17,7 @@ COLOURED = 32  # levels of 255 that a pixel's channels differ by
 
 def suspect_images(config: Config, samples: Samples, folds: tuple[Fold, ...]) -> list[str]:
     """Warnings of images that are the same to the byte, of the test set too, and of colours that the config throws away."""
-    return [*describe_duplicates(samples, folds, _test_set(config, samples.task)), *_colours_lost(samples, config.data.channels)]
+    return [*describe_duplicates(samples, folds, _test_set(config, samples)), *_colours_lost(samples, config.data.channels)]
 
 
 def suspect_folds(samples: Samples, folds: tuple[Fold, ...]) -> list[str]:
@@ -29,10 +28,10 @@ def suspect_folds(samples: Samples, folds: tuple[Fold, ...]) -> list[str]:
     return [f"warning: {len(torn)} groups are in several folds, so that scores are too good: {shorten(torn)}; see [split] method"]
 
 
-def _test_set(config: Config, task: Task) -> Samples | None:
-    """The test set, where it is there already: training does not need it."""
+def _test_set(config: Config, samples: Samples) -> Samples | None:
+    """The test set, where it is there already: training does not need it. Without images that pseudo labels let train."""
     try:
-        return load_test(config.data, contest_folder(config.data, config.settings.data_path), task)
+        return without_taken(load_test(config.data, contest_folder(config.data, config.settings.data_path), samples.task), samples)
     except (UserError, OSError):
         return None
 

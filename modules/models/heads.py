@@ -125,12 +125,15 @@ def replace_stem(module: nn.Module, name: str, channels: int) -> None:
 def adapt_stem(weight: torch.Tensor, channels: int) -> torch.Tensor:
     """A convolution's (out, 3, height, width) weights for `channels` input channels.
 
-    For one channel the three are summed, so that a grey image gives what its copy in three channels gave.
+    For one channel the three are summed, so that a grey image gives what its copy in three channels gave. For more they are
+    repeated in turn, scaled so that their sum stays about what it was: as timm's adapt_input_conv does.
     """
     if channels == weight.shape[1]:
         return weight
-    assert channels == 1
-    return weight.sum(dim=1, keepdim=True)
+    if channels == 1:
+        return weight.sum(dim=1, keepdim=True)
+    turns = -(-channels // 3)
+    return weight.repeat(1, turns, 1, 1)[:, :channels] * (3 / channels)
 
 
 def init_stem(module: nn.Module, name: str, how: str) -> None:

@@ -23,9 +23,10 @@ from modules.data.tables import column_of_ids, parse_table, read_table, separato
 from modules.data.task import Targets, Task
 from modules.prediction.decisions import PLAIN
 from modules.prediction.metrics import Metric
-from modules.prediction.predictions import Predictions, check_predictions, tell, to_csv
+from modules.prediction.predictions import Predictions, check_predictions, save_predictions, tell, to_csv
 
 LEDGER = "ledger.csv"
+PREDICTIONS = "predictions"  # a folder beside the submissions: what each was made of, as pseudo_labels takes it
 LONGEST_NAME = 120  # bytes of UTF-8, of which a file's name may have 255
 LEDGER_COLUMNS = ("file", "run", "cv_score", "date", "public_score", "private_score")
 
@@ -96,7 +97,7 @@ def write_submission(
     cv_score: float | None,
     output: Path | None = None,
 ) -> Path:
-    """Writes `folder/name.csv`, `name.json` beside it and a row of the ledger; returns the CSV's path.
+    """Writes `folder/name.csv`, `name.json` beside it, `predictions/name.csv` and a row of the ledger; returns the CSV's path.
 
     Nothing that is there is overwritten: a second submission of that name is called `name-2`. The ledger keeps what the
     person wrote into it, further columns too. `output`: a copy, which replaces the one before.
@@ -108,6 +109,8 @@ def write_submission(
     with FileLock(folder / f".{LEDGER}.lock"):
         ledger = _read_ledger(folder / LEDGER)
         path = _free_name(folder, name, output)
+        (folder / PREDICTIONS).mkdir(exist_ok=True)
+        save_predictions(folder / PREDICTIONS / path.name, predictions)
         write_text(path, text)
         write_json(path.with_suffix(".json"), {"file": path.name, "form": template.form, **manifest})
         score = "" if cv_score is None else f"{cv_score:.6g}"
@@ -133,6 +136,8 @@ def find_output(folder: Path, output: str | None, inputs: Iterable[Path]) -> Pat
         taken = "is a folder"
     elif path.name.casefold() == LEDGER and path.resolve().parent == folder.resolve():
         taken = "is the ledger"
+    elif path.name.casefold() == PREDICTIONS and path.resolve().parent == folder.resolve():
+        taken = "is the folder of predictions"
     elif path.exists() and path.with_suffix(".json").exists() and path.resolve().parent == folder.resolve():
         taken = "is a submission of its own, which the ledger tells of"
     elif path.resolve() in {file.resolve() for file in inputs}:
@@ -191,7 +196,12 @@ def _read_ledger(path: Path) -> pd.DataFrame:
 
 def _free_name(folder: Path, name: str, output: Path | None) -> Path:
     path, number, taken = folder / f"{name}.csv", 1, None if output is None else output.resolve()
-    while path.exists() or path.with_suffix(".json").exists() or path.name == LEDGER or path.resolve() == taken:
+
+    def free(path: Path) -> bool:
+        written = (path, path.with_suffix(".json"), folder / PREDICTIONS / path.name)
+        return path.name != LEDGER and not any(each.exists() or each.resolve() == taken for each in written)
+
+    while not free(path):
         number += 1
         path = folder / f"{name}-{number}.csv"
     return path

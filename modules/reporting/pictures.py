@@ -19,7 +19,8 @@ CELL = 1.1  # inches of one image
 def draw_grid(path: Path, rows: Sequence[tuple[str, Sequence[tuple[str, Pixels]]]], title: str) -> None:
     """Writes rows of images with a name on the left of each row and a caption over each image.
 
-    rows: (name, [(caption, (height, width, channels) uint8), ...]); rows may be of different length.
+    rows: (name, [(caption, (height, width, channels) uint8), ...]); rows may be of different length. Of four channels the
+    first three are seen, as red, green and blue.
     """
     columns = max(len(images) for _, images in rows)
     figure = Figure(figsize=(CELL * (columns + 1), CELL * 1.15 * len(rows) + 0.5), layout="constrained")
@@ -29,7 +30,9 @@ def draw_grid(path: Path, rows: Sequence[tuple[str, Sequence[tuple[str, Pixels]]
         axis.set_axis_off()
     for axes, (name, images) in zip(grid, rows, strict=True):
         for axis, (caption, pixels) in zip(axes, images, strict=False):
-            axis.imshow(pixels.squeeze(-1) if pixels.shape[-1] == 1 else pixels, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
+            axis.imshow(
+                pixels.squeeze(-1) if pixels.shape[-1] == 1 else pixels[..., :3], cmap="gray", vmin=0, vmax=255, interpolation="nearest"
+            )
             axis.set_title(caption, fontsize=6, pad=2, parse_math=False)
         axes[0].text(-0.15, 0.5, name, transform=axes[0].transAxes, ha="right", va="center", fontsize=8, parse_math=False)
     text = BytesIO()

@@ -459,6 +459,53 @@ def test_options_that_contradict_each_other_are_told_where_they_stand() -> None:
             "config.ini:4 [data] sample_submission: source = torchvision reads no template: its submissions have the columns id and label",
         ),
         ("[data]\nextra_images = more\n", "config.ini:2 [data] extra_images: nothing is read from there without extra_csv"),
+        (
+            "[data]\nsource = folder\nlabel_pattern = (?P<label>cat\n",
+            "config.ini:3 [data] label_pattern: expected a regular expression; missing ), unterminated subpattern at position 0:"
+            " '(?P<label>cat'",
+        ),
+        (
+            "[data]\nsource = folder\nlabel_pattern = (?P<lable>cat|dog)\n",
+            r"config.ini:3 [data] label_pattern: expected a group named label, such as ^(?P<label>cat|dog)\., got '(?P<lable>cat|dog)'",
+        ),
+        (
+            "[data]\nlabel_pattern = (?P<label>cat|dog)\n",
+            "config.ini:2 [data] label_pattern: a pattern over the paths of source = folder, and source is digits",
+        ),
+        (
+            "[data]\nsource = folder\nlabel_pattern = (?P<label>cat|dog)\nlabel_columns = a, b\n",
+            "config.ini:4 [data] label_columns: label_pattern finds one label an image, and no columns",
+        ),
+        ("[data]\npixel_size = 28\n", "config.ini:2 [data] pixel_size: only the pixels of pixel_columns have it, which is blank"),
+        (
+            "[data]\ntest_csv = t.csv\npixel_columns = pixel\n",
+            "config.ini:3 [data] pixel_columns: columns of the tables of source = csv, and source is digits",
+        ),
+        (
+            "[data]\nsource = csv\npixel_columns = pixel\n",
+            "default [data] test_csv: pixel_columns needs the table that holds the pixels of the test images, such as test.csv",
+        ),
+        (
+            "[data]\nsource = csv\ntest_csv = t.csv\npixel_columns = pixel\nimage_column = path\n",
+            "config.ini:5 [data] image_column: is about files, and with pixel_columns the tables hold the images",
+        ),
+        (
+            "[data]\nchannels = 4\n",
+            "config.ini:2 [data] channels: images have 1 or 3; four are read from four files, which channel_suffixes names",
+        ),
+        (
+            "[data]\nsource = csv\nchannel_suffixes = _red, _green\n",
+            "config.ini:3 [data] channel_suffixes: 2 of them, a channel each, and channels = 3",
+        ),
+        (
+            "[data]\nsource = csv\nchannel_suffixes = _red, _green, _red\n",
+            "config.ini:3 [data] channel_suffixes: expected different ones, got '_red, _green, _red'",
+        ),
+        (
+            "[data]\nsource = folder\nchannel_suffixes = _red, _green, _blue\n",
+            "config.ini:3 [data] channel_suffixes: goes with source = csv, and source is folder",
+        ),
+        ("[data]\npseudo_threshold = 0.9\n", "config.ini:2 [data] pseudo_threshold: nothing is compared with it without pseudo_labels"),
         ("[split]\nmethod = predefined\n", "default [split] fold_column: method = predefined needs the column of train_csv with the folds"),
         ("[split]\nfold_column = fold\n", "config.ini:2 [split] fold_column: only method = predefined reads it, and method is auto"),
         ("[split]\nholdout = 0.3\n", "config.ini:2 [split] holdout: only method = holdout reads it, and method is auto"),

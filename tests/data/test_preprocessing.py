@@ -36,8 +36,15 @@ def test_grey_models_get_the_average_of_three_channels() -> None:
     assert grey.mean == pytest.approx((0.35,)) and grey.std == pytest.approx((0.2,))
 
 
+def test_a_fourth_channel_gets_the_average_of_the_other_three_and_own_numbers_are_taken() -> None:
+    four = make_preprocessing(Data(channels=4), None, MEAN, STD)
+    assert four.mean == pytest.approx((*MEAN, sum(MEAN) / 3)) and four.std == pytest.approx((*STD, sum(STD) / 3))
+    assert make_preprocessing(Data(channels=4, mean=(0.1, 0.2, 0.3, 0.4)), None, MEAN, STD).mean == (0.1, 0.2, 0.3, 0.4)
+    assert make_preprocessing(Data(channels=4, mean=(0.1,)), None, MEAN, STD).mean == (0.1,) * 4
+
+
 @pytest.mark.parametrize("channels_last", [False, True])
-@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("channels", [1, 3, 4])
 def test_the_normalizer_scales_each_channel_and_puts_channels_first(channels: int, channels_last: bool) -> None:
     preprocessing = make_preprocessing(Data(channels=channels), None, MEAN, STD)  # type: ignore[arg-type]
     images = np.random.default_rng(0).integers(0, 256, (2, 5, 7, channels), dtype=np.uint8)

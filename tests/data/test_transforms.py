@@ -153,7 +153,7 @@ def test_a_written_pipeline_takes_the_place_of_the_preset() -> None:
     assert np.array_equal(apply(pipeline, pixels_of(), 0), pixels_of()[:, ::-1])
 
 
-@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("channels", [1, 3, 4])
 @pytest.mark.parametrize("preset", list(PRESETS))
 def test_every_preset_keeps_uint8_and_the_size_and_repeats_a_draw(preset: str, channels: int) -> None:
     augmentation = Augmentation(preset=preset)  # type: ignore[arg-type]
@@ -169,6 +169,14 @@ def test_every_preset_keeps_uint8_and_the_size_and_repeats_a_draw(preset: str, c
         results.append(found.tobytes())
     assert np.array_equal(pixels, pixels_of(channels)), "the image that came in is left alone"
     assert len(set(results)) == (1 if preset == "none" else 25) or (preset == "light" and len(set(results)) >= 23)
+
+
+def test_a_transform_that_takes_rgb_alone_is_refused_for_four_channels() -> None:
+    pipeline = build_pipeline(parse_pipeline("ColorJitter(p=0.1)"), "train")
+    check_pipeline(pipeline, "train", SIZE, 3)
+    with pytest.raises(OptionError, match=r"ColorJitter fails on 24 x 40 x 4 images: ") as caught:
+        check_pipeline(pipeline, "train", SIZE, 4)
+    assert len(caught.value.lines) == 1
 
 
 @pytest.mark.parametrize("preset", ["none", "light"])

@@ -19,6 +19,7 @@ from modules.config.values import Size
 from modules.models.build import Network, build_network
 from modules.models.cutting import cut_network
 from modules.models.freezing import find_frozen, freeze, set_training
+from modules.models.heads import adapt_stem
 from modules.models.weights import Trained
 from modules.training.optimizer import make_optimizer
 from tests.digests import digest_tensors
@@ -239,6 +240,13 @@ def test_outputs_that_no_layer_can_follow_are_one_line(monkeypatch: pytest.Monke
         monkeypatch.setattr(torchvision.models, "get_model", lambda *arguments, body=body, **keywords: body)
         with pytest.raises(OptionError, match=rf"^\[model\] head: resnet18 gives {told} for one image, which no layer can follow"):
             built("torchvision", "resnet18", head="append")
+
+
+@pytest.mark.parametrize("channels", [1, 3, 4, 5, 7])
+def test_a_first_layer_is_adapted_as_timm_does_it(channels: int) -> None:
+    weight = torch.randn(8, 3, 3, 3, generator=torch.Generator().manual_seed(0))
+    expected = timm.models.adapt_input_conv(channels, weight.clone())
+    assert torch.allclose(adapt_stem(weight, channels), expected) and adapt_stem(weight, channels).shape[1] == channels
 
 
 def test_an_image_too_small_is_told_as_ever() -> None:

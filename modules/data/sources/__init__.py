@@ -10,10 +10,21 @@ from modules.data.samples import Samples, Text
 from modules.data.sources import csv, digits, folder, mask, torchvision
 from modules.data.sources.corrections import correct_samples
 from modules.data.sources.extra import add_extra
+from modules.data.sources.pseudo import add_pseudo, without_taken
 from modules.data.sources.torchvision import statistics
 from modules.data.task import Task
 
-__all__ = ["as_laid_out", "contest_folder", "declared_folds", "id_column", "load_test", "load_train", "statistics", "template_path"]
+__all__ = [
+    "as_laid_out",
+    "contest_folder",
+    "declared_folds",
+    "id_column",
+    "load_test",
+    "load_train",
+    "statistics",
+    "template_path",
+    "without_taken",
+]
 
 TRAIN: dict[str, Callable[[Data, Path], Samples]] = {
     "digits": csv.load_train,
@@ -42,12 +53,16 @@ def as_laid_out(data: Data) -> Data:
 
 
 def load_train(data: Data, contest: Path) -> Samples:
-    """The labelled samples of the source, corrected, and behind them those of extra_csv."""
+    """The labelled samples of the source, corrected, and behind them those of extra_csv and pseudo_labels."""
     data = as_laid_out(data)
     samples = TRAIN[data.source](data, contest)
     if data.corrections is not None and data.source in ("folder", "torchvision"):  # the others correct their tables
         samples = correct_samples(samples, data, contest / data.corrections, id_column(data, contest))
-    return samples if data.extra_csv is None else add_extra(samples, data, contest, id_column(data, contest))
+    if data.extra_csv is not None:
+        samples = add_extra(samples, data, contest, id_column(data, contest))
+    if data.pseudo_labels is not None:
+        samples = add_pseudo(samples, load_test(data, contest, samples.task), data, contest, id_column(data, contest))
+    return samples
 
 
 def load_test(data: Data, contest: Path, task: Task) -> Samples:

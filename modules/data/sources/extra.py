@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,11 +9,13 @@ import numpy as np
 
 from modules.config.errors import DataError, gather, shorten
 from modules.config.schema import Data
-from modules.data.images import ImageFiles
+from modules.data.images import join_images
 from modules.data.labels import encode_targets
-from modules.data.samples import Samples
-from modules.data.sources.csv import groups_of, named_by_id
-from modules.data.tables import column, column_of_ids, read_table
+from modules.data.samples import Samples, Text
+from modules.data.sources.csv import groups_of, image_files, read_part
+from modules.data.sources.folder import groups_in_paths
+from modules.data.tables import column, column_of_ids
+from modules.data.task import Targets
 
 
 def add_extra(samples: Samples, data: Data, folder: Path, id_column: str) -> Samples:
@@ -22,27 +23,53 @@ def add_extra(samples: Samples, data: Data, folder: Path, id_column: str) -> Sam
 
     Raises UserError for ids that the samples have too, and for labels that they have not: no class comes from here.
     """
-    assert data.extra_csv is not None and samples.targets is not None and isinstance(samples.images, ImageFiles)
+    assert data.extra_csv is not None
     path, root = folder / data.extra_csv, folder / (data.extra_images or data.train_images)
-    table = read_table(path, "data", "extra_csv")
+    table, pixels = read_part(path, "extra_csv", data, folder)
     ids, targets, groups, names = gather(
         lambda: column_of_ids(table, id_column, path),
         lambda: encode_targets(table, data, samples.task, path),
         lambda: groups_of(table, data.group_column, path),
         lambda: column(table, data.image_column, path, "image_column") if data.image_column else None,
     )
+    images = image_files(data, names or ids, root) if pixels is None else pixels
+    if data.label_pattern is not None and samples.groups is not None:
+        groups = groups_in_paths(data.label_pattern, names or ids, root)
+    return append_extra(samples, replace(samples, ids=np.array(ids), images=images, targets=targets, groups=groups, extra=None), path)
+
+
+def append_extra(samples: Samples, more: Samples, path: Path) -> Samples:
+    """The samples, and behind them `more`, marked as extra; `path` is where those come from.
+
+    Raises DataError for ids that the samples have too.
+    """
     known = set(samples.ids.tolist())
-    twice = [each for each in ids if each in known]
+    twice = [each for each in more.ids.tolist() if each in known]
     if twice:
         raise DataError(f"{path}: {len(twice)} ids are those of training samples too: {shorten(twice)}")
-    files = named_by_id(data, names or ids, root)
-    step = os.path.relpath(os.path.realpath(root), os.path.realpath(samples.images.root))
-    files = files if step == "." else np.array([os.path.join(step, file) for file in files.tolist()])
+    before = np.zeros(len(samples), dtype=bool) if samples.extra is None else samples.extra
     return replace(
         samples,
-        ids=np.concatenate([samples.ids, np.array(ids)]),
-        images=replace(samples.images, files=np.concatenate([samples.images.files, files])),
-        targets=np.concatenate([samples.targets, targets]),
-        groups=None if samples.groups is None else np.concatenate([samples.groups, groups]),
-        extra=np.arange(len(samples) + len(ids)) >= len(samples),
+        ids=np.concatenate([samples.ids, more.ids]),
+        images=join_images(samples.images, more.images),
+        targets=_join_targets(samples, more),
+        groups=_join_groups(samples, more),
+        extra=np.concatenate([before, np.ones(len(more), dtype=bool)]),
     )
+
+
+def _join_targets(samples: Samples, more: Samples) -> Targets:
+    """Positions in the classes become shares where the others are shares."""
+    parts = [samples.targets, more.targets]
+    assert parts[0] is not None and parts[1] is not None
+    if parts[0].ndim != parts[1].ndim:
+        one_hot = np.eye(len(samples.task.classes), dtype=np.float32)
+        parts = [one_hot[part] if part is not None and part.ndim == 1 else part for part in parts]
+    return np.concatenate([part for part in parts if part is not None])
+
+
+def _join_groups(samples: Samples, more: Samples) -> Text | None:
+    if samples.groups is None:
+        return None
+    assert more.groups is not None
+    return np.concatenate([samples.groups, more.groups])

@@ -1,4 +1,4 @@
-"""A folder a class for training, and a folder of images for the test: the names of the folders are the labels.
+"""A folder of images for training and one for the test: labels are the names of folders, or what a pattern finds in the paths.
 
 Hidden files (`._x.jpg` of macOS too) and files that are no images by their suffix are left out. Ids are paths in the folder.
 """
@@ -6,17 +6,20 @@ Hidden files (`._x.jpg` of macOS too) and files that are no images by their suff
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections import defaultdict
+from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
 import numpy as np
+import pandas as pd
 
 from modules.config.errors import DataError, OptionError, hint, shorten
 from modules.config.schema import Data
 from modules.data.images import ImageFiles
-from modules.data.labels import name_classes
-from modules.data.samples import Rows, Samples, encode_labels
+from modules.data.labels import name_classes, read_task
+from modules.data.samples import Rows, Samples, Text, encode_labels
 from modules.data.sources.csv import IMAGE_SUFFIXES, id_column, with_suffix
 from modules.data.tables import column_of_ids, read_table
 from modules.data.task import Task
@@ -26,6 +29,8 @@ def load_train(data: Data, folder: Path) -> Samples:
     """Every image below a class's folder, sorted by path. Raises UserError for what is no folder of classes."""
     root = folder / data.train_images
     files = _list_images(root, "train_images")
+    if data.label_pattern is not None:
+        return _labelled_by_pattern(data, data.label_pattern, root, files)
     inside = [file for file in files if "/" in file]
     names = sorted(entry.name for entry in root.iterdir() if entry.is_dir() and not entry.name.startswith("."))
     if not names:
@@ -45,7 +50,8 @@ def load_train(data: Data, folder: Path) -> Samples:
 def load_test(data: Data, folder: Path, task: Task) -> Samples:
     """The images of the test folder: those that test_csv or the template names, in its order; else all, sorted by path.
 
-    Where they lie in folders of the classes' names, those are their answers. Raises UserError for ids without an image.
+    Where they lie in folders of the classes' names, and there is no label_pattern, those are their answers. Raises UserError
+    for ids without an image.
     """
     root = folder / data.test_images
     files = _list_images(root, "test_images")
@@ -60,13 +66,41 @@ def load_test(data: Data, folder: Path, task: Task) -> Samples:
         name = id_column(data, folder) if data.id_column or template else str(table.columns[0])
         ids = column_of_ids(table, name, path)
         files = _find(ids, files, data.image_suffix, root, path)
-    return Samples(ids=np.array(ids), images=ImageFiles(root, np.array(files)), task=task, targets=_answers(files, task.classes))
+    answers = None if data.label_pattern is not None else _answers(files, task.classes)
+    return Samples(ids=np.array(ids), images=ImageFiles(root, np.array(files)), task=task, targets=answers)
+
+
+def groups_in_paths(pattern: str, files: Sequence[str], root: Path) -> Text:
+    """What the pattern's group `group` finds in each path. Raises DataError where it finds nothing."""
+    return np.array(_find_in_paths(pattern, "group", files, root))
 
 
 def template_path(data: Data, folder: Path) -> Path | None:
     """The template, where there is one; None where it is missing and nobody gave it another name than the usual."""
     path = folder / data.sample_submission
     return path if path.is_file() or data.sample_submission != Data.sample_submission else None
+
+
+def _labelled_by_pattern(data: Data, pattern: str, root: Path, files: list[str]) -> Samples:
+    """Every image below `root`, with the label, and the group where the pattern has one, that its path tells."""
+    if not files:
+        raise OptionError("data", "train_images", f"{root}: no image is in it")
+    labels = _find_in_paths(pattern, "label", files, root)
+    groups = groups_in_paths(pattern, files, root) if "group" in re.compile(pattern).groupindex else None
+    table = pd.DataFrame({data.label_columns[0]: labels}, index=files, dtype=str)
+    task, targets = read_task(table, data, root)
+    return Samples(ids=np.array(files), images=ImageFiles(root, np.array(files)), task=task, targets=targets, groups=groups)
+
+
+def _find_in_paths(pattern: str, name: str, files: Sequence[str], root: Path) -> list[str]:
+    """What the named group of the pattern finds in each path. Raises DataError for paths in which it finds nothing."""
+    matches = [re.search(pattern, file) for file in files]
+    found = [(match[name] or "").strip() if match else "" for match in matches]
+    missed = [file for file, text in zip(files, found, strict=True) if not text]
+    if missed:
+        message = f"{root}: label_pattern finds no {name} in {len(missed)} of {len(files)} paths: {shorten(missed, 3)}"
+        raise OptionError("data", "label_pattern", message)
+    return found
 
 
 def _answers(files: list[str], classes: tuple[str, ...]) -> Rows | None:

@@ -83,13 +83,13 @@ def load_train(data: Data, folder: Path) -> Samples:
 
 
 def declared_folds(data: Data, folder: Path, name: str, samples: Samples) -> Text:
-    """(N,) the cell of fold_column `name` of each sample's person."""
+    """(N,) the cell of fold_column `name` of each sample's person; blank for those of no person of the table."""
     path = folder / data.train_csv
     table = read_table(path, "data", "train_csv")
     people = column_of_ids(table, "path", path, "train_csv")
     cell_of = dict(zip(people, column(table, name, path, "fold_column", section="split"), strict=True))
     assert samples.groups is not None
-    return np.array([cell_of[str(person)] for person in samples.groups])
+    return np.array([cell_of.get(str(person), "") for person in samples.groups])
 
 
 def _compose(told: Mapping[str, Rows], age_boundary: int) -> Rows:
