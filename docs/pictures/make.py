@@ -63,7 +63,7 @@ def draw_mixing(option: str, alpha: float, path: Path) -> None:
     rows = [("the batch", [("mask" if target == 0 else "no mask", card) for card, target in zip(cards, targets.tolist(), strict=True)])]
     for draw in (1, 2, 3):
         seed_torch(42, 0, draw)
-        mixed, shares = make_mixer(Augmentation(**{option: alpha}), 2)(images, targets)
+        mixed, shares = make_mixer(Augmentation(**{option: alpha}), [2])(images, targets)
         pixels = mixed.permute(0, 2, 3, 1).round().to(torch.uint8).numpy()
         rows.append((f"draw {draw}", [(f"mask {share[0]:.2f}", image) for share, image in zip(shares.tolist(), pixels, strict=True)]))
     draw_grid(path, rows, f"augmentation.{option} = {alpha:g}")
