@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from modules.config.values import Size
-from modules.data.pixels import Pixels, check_headers, check_pixels, read_image, read_sizes
+from modules.data.pixels import Pixels, check_headers, check_pixels, read_image, read_sizes, read_small
 
 
 @dataclass(frozen=True)
@@ -32,6 +32,19 @@ class ImageFiles:
     def read(self, row: int, channels: int) -> Pixels:
         """(height, width, channels) uint8. Raises DataError."""
         return read_image(self.path(row), channels)
+
+    def read_small(self, row: int, least: int) -> Pixels:
+        """(height, width) uint8 grey, perhaps smaller than the image, but with no side shorter than `least` by that. Raises DataError."""
+        return read_small(self.path(row), least)
+
+    def stamp(self, row: int) -> bytes:
+        """16 bytes, others where the image has changed, as far as that is seen without reading it: place, size and time of change."""
+        path = self.path(row)
+        try:
+            found = path.stat()
+        except OSError:
+            return blake2b(os.fsencode(path.absolute()), digest_size=16).digest()
+        return blake2b(os.fsencode(path.absolute()) + f"\0{found.st_size}\0{found.st_mtime_ns}".encode(), digest_size=16).digest()
 
     def name(self, row: int) -> str:
         """What the image is called when a person is told of it; rows of one name are one image."""
@@ -82,6 +95,12 @@ class ImageArrays:
         mode = "L" if channels == 1 else "RGB"
         image = image if image.mode == mode else image.convert(mode)
         return np.array(image).reshape(image.height, image.width, channels)
+
+    def read_small(self, row: int, least: int) -> Pixels:
+        return self.read(row, 1)[..., 0]
+
+    def stamp(self, row: int) -> bytes:
+        return blake2b(f"{self.pixels[row].shape}".encode() + self.pixels[row].tobytes(), digest_size=16).digest()
 
     def name(self, row: int) -> str:
         return str(self.names[row])
