@@ -65,7 +65,7 @@ class Copies:
             (
                 near & self.leaks,
                 "train folds that validate the other, so that scores are too good",
-                f"; the column `group` of {file} can be the group_column",
+                f"; give such one group in [data] group_column: {file} has their groups",
             ),
             (differ, "have different labels", f"; see {file}"),
             (near & self.tested, "are in training and test set", f"; see {file}"),

@@ -33,6 +33,7 @@ FLAT = 4.0  # levels of 255, standard deviation; below that an image has nothing
 BITS_APART = 8  # of 64, at most
 ALIKE = 0.96  # correlation, at least
 DIRECTIONS = 64
+NOISE = 4.0  # levels of 255: what compression does to a pixel; a direction in which images differ by less counts for less
 LEARNT_FROM = 2048  # thumbnails that the directions are taken from
 FEWEST = 32  # images, of which what is usual can be told
 MOST_PAIRS = 200_000
@@ -113,18 +114,18 @@ def hash_thumbnails(thumbnails: Pixels) -> NDArray[np.uint64]:
 def _whiten(thumbnails: Pixels) -> Floats:
     """(N, directions) of length 1, so that a product is the correlation over directions that all have the same spread.
 
-    With fewer directions than a quarter of the images: the difference of two of them may be a direction of its own else,
-    and would be blown up.
+    There are no more directions than a quarter of the images: else the small difference of two of them could be a direction
+    of its own.
     """
     basis = _standardise(thumbnails[spread(np.arange(len(thumbnails)), LEARNT_FROM)])
     mean = basis.mean(axis=0)
     spreads = (basis - mean).astype(np.float64)
     count = min(DIRECTIONS, len(basis) // 4)
     sizes, directions = eigh(spreads.T @ spreads, subset_by_index=(SIDE * SIDE - count, SIDE * SIDE - 1))
-    kept = sizes > 1e-9 * sizes[-1]  # all images may be copies of a few
-    project = (directions[:, kept] / np.sqrt(sizes[kept])).astype(np.float32)
+    noise = (NOISE / float(np.median(thumbnails.std(axis=(1, 2)))) / SIDE) ** 2  # of a direction, in standardised thumbnails
+    project = (directions / np.sqrt(np.maximum(sizes, 0) / len(basis) + noise)).astype(np.float32)
     found = np.concatenate([(_standardise(part) - mean) @ project for _, part in _blocks(thumbnails)])
-    return np.asarray(found / np.maximum(np.linalg.norm(found, axis=1, keepdims=True), 1e-12), dtype=np.float32)
+    return np.asarray(found / np.maximum(np.linalg.norm(found, axis=1, keepdims=True), 0.1), dtype=np.float32)
 
 
 def _standardise(thumbnails: Pixels) -> Floats:
