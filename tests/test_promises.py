@@ -48,6 +48,7 @@ PROMISES = {
     "data.corrections": "scripts/test_mask.py::test_corrections_and_the_boundary_are_what_is_learnt_from",
     "data.age_boundary": "scripts/test_mask.py::test_corrections_and_the_boundary_are_what_is_learnt_from",
     "data.bad_images": "scripts/test_main_job.py::test_bad_training_images_are_skipped_by_name_where_asked",
+    "data.near_duplicates": "scripts/test_checks.py::test_off_looks_for_none_and_copies_to_the_byte_are_listed_all_the_same",
     "split.method": "data/test_splits.py::test_the_folds_are_those_of_scikit_learn",
     "split.folds": "data/test_splits.py::test_every_row_is_validated_once_and_trains_all_other_folds",
     "split.repeats": "scripts/test_splits.py::test_repeats_score_every_row_once_a_repeat_and_all_models_predict",
