@@ -42,7 +42,9 @@ class Settings:
     deterministic: bool = option(True, "choices by rule, never by timing, so that a run can be repeated exactly", learnt=True)
     log_path: str = option("runs", "a folder a run is made in here")
     data_path: str = option("data/digits", "where the contest's files are")
-    cache_path: str = option(".cache", "where features are stored, for all runs; it may be removed at any time, and is made anew")
+    cache_path: str = option(
+        ".cache", "where features and thumbnails are stored, for all runs; it may be removed at any time, and is made anew"
+    )
     cache_limit: float = option(20.0, "gigabytes that one run may add to it", above=0, at_most=MANY)
     run_name: str | None = option(None, "the run's folder; blank: date, time and model")
     num_workers: Literal["auto"] | int = option(
@@ -142,6 +144,10 @@ class Data:
     pseudo_threshold: float = option(0.95, "the confidence that a pseudo label needs", at_least=0, at_most=1, learnt=True)
     bad_images: Literal["error", "skip"] = option(
         "error", "training images that cannot be read; skip: every one is decoded first, those left out are named", learnt=True
+    )
+    near_duplicates: Literal["auto", "on", "off"] = option(
+        "auto",
+        "look at all images for such that are nearly the same, and warn of leaks; auto: where decoding them takes less than about a minute",
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from hashlib import blake2b
@@ -14,7 +15,7 @@ from PIL import Image
 
 from modules.config.errors import DataError
 from modules.config.values import Size
-from modules.data.pixels import Pixels, check_headers, check_pixels, read_image, read_sizes
+from modules.data.pixels import Pixels, check_headers, check_pixels, read_image, read_sizes, read_small
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,14 @@ class ImageFiles:
     def read(self, row: int, channels: int) -> Pixels:
         """(height, width, channels) uint8. Raises DataError."""
         return read_image(self.path(row), channels)
+
+    def read_small(self, row: int, least: int) -> Pixels:
+        """(height, width) uint8 grey, perhaps smaller than the image, but with no side shorter than `least` by that. Raises DataError."""
+        return read_small(self.path(row), least)
+
+    def stamp(self, row: int) -> bytes:
+        """16 bytes, others where the image has changed, as far as that is seen without reading it: place, size and time of change."""
+        return _stamp([self.path(row)])
 
     def name(self, row: int) -> str:
         """What the image is called when a person is told of it; rows of one name are one image."""
@@ -91,6 +100,13 @@ class ImageChannels:
             return stacked
         mean = np.rint(stacked.mean(axis=2, keepdims=True)).astype(np.uint8)
         return np.repeat(mean, channels, axis=2)
+
+    def read_small(self, row: int, least: int) -> Pixels:
+        """Likewise (height, width): the mean of the channels, which are read whole, since they must be of one size."""
+        return self.read(row, 1)[:, :, 0]
+
+    def stamp(self, row: int) -> bytes:
+        return _stamp(self.paths(row))
 
     def paths(self, row: int) -> list[Path]:
         return [self.root / str(file) for file in self.files[row]]
@@ -157,6 +173,12 @@ class ImageArrays:
         image = image if image.mode == mode else image.convert(mode)
         return np.array(image).reshape(image.height, image.width, channels)
 
+    def read_small(self, row: int, least: int) -> Pixels:
+        return self.read(row, 1)[..., 0]
+
+    def stamp(self, row: int) -> bytes:
+        return blake2b(f"{self.pixels[row].shape}".encode() + self.pixels[row].tobytes(), digest_size=16).digest()
+
     def name(self, row: int) -> str:
         return str(self.names[row])
 
@@ -205,6 +227,18 @@ def _seen_from(root: Path, images: ImageFiles | ImageChannels) -> NDArray[np.str
     if step == ".":
         return images.files
     return np.array([os.path.join(step, file) for file in images.files.ravel().tolist()]).reshape(images.files.shape)
+
+
+def _stamp(paths: Sequence[Path]) -> bytes:
+    told = blake2b(digest_size=16)
+    for path in paths:
+        told.update(os.fsencode(path.absolute()))
+        try:
+            found = path.stat()
+        except OSError:
+            continue
+        told.update(f"\0{found.st_size}\0{found.st_mtime_ns}\n".encode())
+    return told.digest()
 
 
 def _size(path: Path) -> int:

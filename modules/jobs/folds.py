@@ -14,6 +14,7 @@ from modules.compute.storage import write_json
 from modules.data.samples import Rows
 from modules.jobs.failures import short_of_memory, told
 from modules.jobs.remarks import say
+from modules.jobs.suspects import write_suspects
 from modules.prediction.predictions import Predictions, Values, load_predictions, save_predictions
 from modules.runs.directory import RunDirectory
 from modules.runs.records import FoldResult, Sink
@@ -44,6 +45,7 @@ def finish_run(plan: Plan, run: RunDirectory, results: Sequence[FoldResult]) -> 
     rows, numbers, values = _join(plan, [run.fold(fold.number).predictions for fold in plan.folds])
     oof = Predictions(plan.samples.ids[rows], task, values)
     save_predictions(run.oof, oof, plan.samples.targets[rows], numbers, plan.plainly)
+    say(*write_suspects(run.suspects, plan.samples, rows, numbers, values))
     scores = [result.score for result in results]
     scored = len(rows) > 0
     candidates = len(plan.samples) if plan.samples.extra is None else int((~plan.samples.extra).sum())

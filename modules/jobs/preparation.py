@@ -24,7 +24,7 @@ from modules.jobs.refit import with_epochs_of
 from modules.jobs.remarks import say
 from modules.jobs.resuming import as_they_were, computed_as_before
 from modules.jobs.stored_features import as_chosen, choose_features
-from modules.jobs.suspicions import suspect_folds, suspect_images
+from modules.jobs.suspicions import suspect_folds, suspect_ids, suspect_images
 from modules.prediction.features import FOLDER, FeatureCache
 from modules.prediction.logits import check_objective, find_loss
 from modules.prediction.metrics import check_metric, find_metric
@@ -63,7 +63,7 @@ def prepare(config: Config, run: RunDirectory | None = None) -> Plan:
         _, all_folds = gather(lambda: refuse_bad_images(samples), lambda: folds_of(samples, config))
         if isinstance(pretrained, WarmStart):
             pretrained.check_folds(samples, choose_folds(all_folds, config.split.train_folds))
-        say(*suspect_images(config, samples, all_folds))
+        say(*suspect_images(config, samples, all_folds), *suspect_ids(config, samples, all_folds))
         run_id = uuid.uuid4().hex
     else:
         samples, all_folds, run_id = as_they_were(samples, run)

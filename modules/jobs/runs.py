@@ -26,6 +26,7 @@ from modules.jobs.own_code import DIGESTS
 from modules.jobs.preparation import prepare
 from modules.jobs.remarks import say
 from modules.jobs.resuming import describe_samples
+from modules.jobs.suspicions import suspect_copies
 from modules.prediction.predictions import to_csv
 from modules.runs.directory import RunDirectory, create_run, find_run
 from modules.training.plan import Plan
@@ -43,6 +44,7 @@ def open_run(command: Command) -> Iterator[tuple[RunDirectory, Plan]]:
         with run.lock():
             _write_beginning(run, plan)
             with _saying_how_to_go_on(run):
+                say(*suspect_copies(plan.config, plan.samples, plan.all_folds, run.duplicates, command.quiet))
                 yield run, plan
         return
     run = find_run(command.config.settings.log_path, command.resume)

@@ -22,6 +22,8 @@ from modules.data.splits import Fold, resolve_method, strata
 from modules.data.transforms import apply, build_pipeline, check_pipeline, make_train_pipeline
 from modules.jobs.bad_images import refuse_bad_images, without_bad_images
 from modules.jobs.preparation import folds_of
+from modules.jobs.remarks import say
+from modules.jobs.suspicions import find_all_copies
 from modules.prediction.predictions import tell
 from modules.reporting.pictures import draw_grid
 from modules.reporting.tables import FOLDS_SHOWN, tabulate_folds
@@ -39,7 +41,10 @@ def show_data(command: Command) -> list[str]:
         samples = without_bad_images(samples)
     _, folds, _ = gather(lambda: refuse_bad_images(samples), lambda: folds_of(samples, config), lambda: _check_augmentation(config))
     _draw(config, samples, folds[0])
-    return [*_describe_samples(samples), *_describe_sizes(samples), *_describe_folds(config, samples, folds), f"picture   {PICTURE}"]
+    copies, remarks = find_all_copies(config, samples, folds, command.quiet)
+    say(*remarks)
+    lines = [*_describe_samples(samples), *_describe_sizes(samples), f"copies    {copies.count()}"]
+    return [*lines, *_describe_folds(config, samples, folds), f"picture   {PICTURE}"]
 
 
 def _check_augmentation(config: Config) -> None:

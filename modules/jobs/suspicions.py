@@ -1,15 +1,24 @@
-"""What training can be done with, and a person may not have meant: images that are twice there, groups that are torn, colours lost."""
+"""What training can be done with, and a person may not have meant: images that are twice there, groups that are torn or that nobody
+named, colours lost.
+"""
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 
+from modules.compute.storage import write_text
 from modules.config.errors import DataError, UserError, shorten
 from modules.config.schema import Config
-from modules.data.duplicates import describe_duplicates
+from modules.data.copies import Copies, find_copies
+from modules.data.duplicates import describe_duplicates, number_contents
+from modules.data.hidden_groups import describe_hidden_groups
 from modules.data.samples import Samples, spread
 from modules.data.sources import contest_folder, load_test, without_taken
 from modules.data.splits import Fold, divided
+from modules.jobs.thumbnails import look_for_near_duplicates
+from modules.prediction.predictions import tell, to_csv
 
 LOOKED_AT = 8  # images, to see whether they are in colour
 COLOURED = 32  # levels of 255 that a pixel's channels differ by
@@ -20,12 +29,55 @@ def suspect_images(config: Config, samples: Samples, folds: tuple[Fold, ...]) ->
     return [*describe_duplicates(samples, folds, _test_set(config, samples)), *_colours_lost(samples, config.data.channels)]
 
 
+def find_all_copies(config: Config, samples: Samples, folds: tuple[Fold, ...], quiet: bool) -> tuple[Copies, list[str]]:
+    """Images that are the same to the byte and, where [data] near_duplicates has them looked for, nearly; and why not, in a line."""
+    test = _test_set(config, samples)
+    parts = [samples.images] if test is None else [samples.images, test.images]
+    near, lines = look_for_near_duplicates(config, parts, quiet)
+    return find_copies(samples, test, folds, number_contents(*parts), near), lines
+
+
+def suspect_copies(config: Config, samples: Samples, folds: tuple[Fold, ...], file: Path, quiet: bool) -> list[str]:
+    """Warnings of images that are nearly the same. All pairs, those that are the same to the byte too, are written to `file`."""
+    copies, lines = find_all_copies(config, samples, folds, quiet)
+    if len(copies.pairs):
+        write_text(file, to_csv(copies.table(labels_of(samples))))
+    return [*lines, *copies.describe(labels_of(samples), str(file))]
+
+
 def suspect_folds(samples: Samples, folds: tuple[Fold, ...]) -> list[str]:
     """A warning of groups that folds have torn; scores are too good then."""
     torn = [] if samples.groups is None else divided(samples.groups, folds)
     if not torn:
         return []
     return [f"warning: {len(torn)} groups are in several folds, so that scores are too good: {shorten(torn)}; see [split] method"]
+
+
+def suspect_ids(config: Config, samples: Samples, folds: tuple[Fold, ...]) -> list[str]:
+    """A warning of ids, or else names of images, that begin with what looks like a group that folds tear and nobody named."""
+    if samples.groups is not None or config.split.method in ("predefined", "none"):
+        return []
+    labels = labels_of(samples)
+    names = [samples.images.name(row) for row in range(len(samples))]
+    for what, texts in (("ids", samples.ids.tolist()), ("names of images", names)):
+        if found := describe_hidden_groups(what, texts, labels, folds):
+            return [f"warning: {found}; {_how_to_group(config)}"]
+    return []
+
+
+def labels_of(samples: Samples) -> list[str]:
+    """(N,) each sample's label, as a cell of a table."""
+    assert samples.targets is not None
+    columns = tell("label", samples.task, samples.targets).values()
+    return [", ".join(cells) for cells in zip(*columns, strict=True)]
+
+
+def _how_to_group(config: Config) -> str:
+    if config.data.source in ("csv", "digits"):
+        return "if images of one belong together, make it a column of train_csv and name that in [data] group_column"
+    if config.data.source == "folder":
+        return "if images of one belong together, let [data] label_pattern have a part named group, (?P<group>...), that finds it"
+    return "if images of one belong together, make a table with source = csv, and name its column in [data] group_column"
 
 
 def _test_set(config: Config, samples: Samples) -> Samples | None:

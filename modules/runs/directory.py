@@ -94,6 +94,16 @@ class RunDirectory:
         return self.path / f"oof.{tta}.csv"
 
     @property
+    def duplicates(self) -> Path:
+        """Pairs of images that are the same, or nearly; there where any were found."""
+        return self.path / "duplicates.csv"
+
+    @property
+    def suspects(self) -> Path:
+        """Training rows whose labels the models believe least."""
+        return self.path / "suspects.csv"
+
+    @property
     def export(self) -> Path:
         return self.path / "export"
 

@@ -68,6 +68,7 @@ OTHERS = {
     ("data", "task"),
     ("data", "channels"),
     ("data", "bad_images"),
+    ("data", "near_duplicates"),
     ("model", "library"),
     ("model", "head"),
     ("split", "train_folds"),

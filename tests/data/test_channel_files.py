@@ -106,6 +106,16 @@ def test_copies_are_those_whose_every_channel_is_the_same() -> None:
     assert images.take(np.array([], dtype=np.int64)).sizes().tolist() == []
 
 
+def test_a_small_look_is_the_mean_of_the_channels_and_its_stamp_changes_with_any_of_them(tmp_path: Path) -> None:
+    for name, level in (("a_r", 30), ("a_g", 60), ("a_b", 90)):
+        Image.fromarray(np.full((4, 6), level, dtype=np.uint8)).save(tmp_path / f"{name}.png")
+    images = ImageChannels(tmp_path, np.array(["a"]), np.array([["a_r.png", "a_g.png", "a_b.png"]]))
+    assert images.read_small(0, 2).tolist() == [[60] * 6] * 4
+    before = images.stamp(0)
+    Image.fromarray(np.full((4, 7), 90, dtype=np.uint8)).save(tmp_path / "a_b.png")
+    assert images.stamp(0) != before
+
+
 def test_a_resumed_run_finds_another_channel_out() -> None:
     write("train", "i1", "i2")
     images = contest().images

@@ -55,7 +55,7 @@ def test_a_run_leaves_every_file_of_the_contract(trained: tuple[Path, list[str]]
     names = {str(path.relative_to(run)) for path in run.rglob("*") if path.is_file() and not path.name.startswith(".")}
     fold = {"best.pt", "last.pt", "last.prev.pt", "history.csv", "predictions.csv"}
     parts = {f"fold{number}/{name}" for number in range(2) for name in fold}
-    assert names == {"config.ini", "environment.json", "folds.csv", "oof.csv", "result.json", *parts}
+    assert names == {"config.ini", "environment.json", "folds.csv", "oof.csv", "result.json", "suspects.csv", *parts}
 
 
 def test_oof_has_every_sample_once_and_its_score_is_that_of_all_rows_at_once(trained: tuple[Path, list[str]]) -> None:
