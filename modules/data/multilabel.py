@@ -12,6 +12,8 @@ from scipy.sparse import csr_array
 from modules.data.samples import Rows, Text
 from modules.data.task import Targets, Task
 
+DIGITS = 9  # so that sums are equal whose terms came in another order
+
 
 def mark_labels(task: Task, targets: Targets) -> csr_array:
     """(N, labels) 1 where a row has a label; of several outputs, where it has one of their classes."""
@@ -26,9 +28,11 @@ def deal(marks: csr_array, shares: Sequence[float], seed: int, groups: Text | No
     """(N,) the part that each row is dealt into, groups whole. marks: as above; shares: of each part, which sum to 1.
 
     Iterative stratification (Sechidis, Tsoumakas and Vlahavas 2011): the label that the fewest undealt rows have is next,
-    each of its rows goes to the part that lacks most of it, of those that lack as many to the one that lacks most rows, and
-    rows without a label come last. Here for groups too: those with more of the label come first. What is left equal is
-    drawn by `seed`. No part stays without a group where shares are alike and there are as many groups as parts.
+    each of its rows goes to the part that needs it most, of those that need it as much to the one that lacks most rows, and
+    rows without a label come last. What a part lacks of all labels of the row counts, each as a share of what it should
+    have; in the paper that one label alone, which leaves outputs of common classes uneven. Groups are dealt like rows, those with
+    more of the label first. What is left equal is drawn by `seed`. No part stays without a group where shares are alike and
+    there are as many groups as parts.
     """
     rng = np.random.default_rng(seed)
     names, members = np.unique(np.arange(marks.shape[0]) if groups is None else groups, return_inverse=True)
@@ -45,27 +49,29 @@ def _deal_groups(totals: csr_array, sizes: Rows, shares: Sequence[float], chance
     has = [list(zip(*pair, strict=True)) for pair in zip(_lists(totals.indices, totals), _lists(totals.data, totals), strict=True)]
     by_label = totals.tocsc()
     having, much = _lists(by_label.indices, by_label), _lists(by_label.data, by_label)
-    lacking = [[share * whole for share in shares] for whole in np.asarray(totals.sum(axis=0)).tolist()]
+    parts, whole = range(len(shares)), np.asarray(totals.sum(axis=0)).tolist()
+    lacking = [[1.0] * len(shares) for _ in whole]  # of each label, as a share of what the part should have
     room, size_of = [share * float(sizes.sum()) for share in shares], sizes.tolist()
     left = {label: len(rows) for label, rows in enumerate(having) if rows}
     part_of: NDArray[np.int64] = np.full(len(sizes), -1, dtype=np.int64)
 
-    def put(group: int, wanted: Sequence[float]) -> None:
-        part = _neediest(wanted, room, chance)
+    def put(group: int) -> None:
+        needs = [round(sum(number * lacking[label][part] for label, number in has[group]), DIGITS) for part in parts]
+        part = _neediest(needs, room, chance)
         part_of[group] = part
         room[part] -= size_of[group]
         for label, number in has[group]:
-            lacking[label][part] -= number
+            lacking[label][part] -= number / (whole[label] * shares[part])
             left[label] -= 1
 
     while left:
         label = min(left, key=left.__getitem__)
         for _, group in sorted(zip((-number for number in much[label]), having[label], strict=True)):
             if part_of[group] < 0:
-                put(group, lacking[label])
+                put(group)
         del left[label]
     for group in sorted(np.flatnonzero(part_of < 0).tolist(), key=lambda each: -size_of[each]):
-        put(group, room)
+        put(group)
     return part_of
 
 
