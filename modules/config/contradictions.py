@@ -72,7 +72,7 @@ def _of_tasks(config: Config) -> Iterator[Contradiction]:
     if data.target_range != "auto" and data.task != "regression":
         yield Contradiction((("data", "target_range"), task), f"only task = regression has one, and task is {data.task}")
     if data.target_range == "none" and data.task == "regression" and hyper.loss == "bce":
-        message = "loss = bce learns where a number lies in target_range, and there is none; use auto, or low, high"
+        message = "loss = bce learns where a number lies in its range; use auto, or low, high"
         yield Contradiction((("data", "target_range"), ("hyper_params", "loss")), message)
     if isinstance(data.target_range, tuple) and (len(data.target_range) != 2 or data.target_range[0] >= data.target_range[1]):
         yield Contradiction((("data", "target_range"),), "expected low, high, with low below high")
