@@ -76,6 +76,9 @@ def _of_tasks(config: Config) -> Iterator[Contradiction]:
         yield Contradiction((task, ("data", "source")), f"source = {data.source} has a class an image, and no {data.task} labels; {advice}")
     if data.target_range != "auto" and data.task != "regression":
         yield Contradiction((("data", "target_range"), task), f"only task = regression has one, and task is {data.task}")
+    if data.target_range == "none" and data.task == "regression" and hyper.loss == "bce":
+        message = "loss = bce learns where a number lies in its range; use auto, or low, high"
+        yield Contradiction((("data", "target_range"), ("hyper_params", "loss")), message)
     if isinstance(data.target_range, tuple) and (len(data.target_range) != 2 or data.target_range[0] >= data.target_range[1]):
         yield Contradiction((("data", "target_range"),), "expected low, high, with low below high")
     if hyper.metric_weights is not None and (data.task != "multioutput" or len(hyper.metric_weights) != count):
@@ -119,7 +122,7 @@ def _of_targets(config: Config) -> Iterator[Contradiction]:
         yield Contradiction((("hyper_params", "class_weights"), task), f"task = {data.task} has no class weights; use none")
     if data.task in ("regression", "multioutput", "multilabel") and hyper.sampler == "balanced":
         yield Contradiction((("hyper_params", "sampler"), task), f"balanced needs one class an image, and task is {data.task}; use shuffle")
-    if hyper.label_smoothing > 0 and choose_loss(hyper.loss, data.task) in ("mse", "mae", "huber"):
+    if hyper.label_smoothing > 0 and (data.task == "regression" or choose_loss(hyper.loss, data.task) in ("mse", "mae", "huber")):
         yield Contradiction(
             (("hyper_params", "label_smoothing"), ("hyper_params", "loss"), task), "a loss of numbers has no classes to smooth; use 0"
         )
@@ -128,11 +131,11 @@ def _of_targets(config: Config) -> Iterator[Contradiction]:
             yield Contradiction(
                 (("inference", "ensemble"), task), f"{name} is made of probabilities, and task = {data.task} has none; use mean"
             )
-    if config.split.method == "multilabel_stratified" and data.task != "multilabel":
-        yield Contradiction((("split", "method"), task), f"multilabel_stratified goes with task = multilabel, and task is {data.task}")
-    if config.split.method in ("stratified", "stratified_group") and data.task == "multilabel":
-        advice = "use multilabel_stratified" if config.split.method == "stratified" else "use group"
-        yield Contradiction((("split", "method"), task), f"{config.split.method} needs one class an image; {advice}")
+    if config.split.method == "multilabel_stratified" and data.task not in ("multilabel", "multioutput"):
+        message = f"multilabel_stratified goes with task = multilabel and multioutput, and task is {data.task}; use stratified"
+        yield Contradiction((("split", "method"), task), message)
+    if config.split.method == "stratified" and data.task in ("multilabel", "multioutput"):
+        yield Contradiction((("split", "method"), task), "stratified needs one class an image, or a number; use multilabel_stratified")
     if config.inference.empty_labels != "best" and data.task != "multilabel":
         yield Contradiction(
             (("inference", "empty_labels"), task), f"only task = multilabel has rows without a label, and task is {data.task}"

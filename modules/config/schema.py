@@ -159,8 +159,8 @@ class Split:
         "auto", "kfold", "stratified", "group", "stratified_group", "multilabel_stratified", "holdout", "predefined", "none"
     ] = option(
         "auto",
-        "auto: stratified_group where there are groups, else stratified for classes (multilabel_stratified for labels), kfold for numbers;"
-        " holdout: one fold; predefined: fold_column says; none: no validation, everything trains, for the last refit",
+        "auto: stratified_group where there are groups, else stratified for classes (multilabel_stratified for several labels or outputs),"
+        " kfold for numbers; holdout: one fold; predefined: fold_column says; none: no validation, everything trains, for the last refit",
         learnt=True,
     )
     folds: int = option(5, "number of folds", at_least=2, at_most=1000, learnt=True)

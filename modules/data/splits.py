@@ -5,23 +5,26 @@ from __future__ import annotations
 import re
 import warnings
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain
+from typing import Any
 
 import numpy as np
+from scipy.stats import rankdata
 from sklearn.model_selection import GroupKFold, KFold, StratifiedGroupKFold, StratifiedKFold, StratifiedShuffleSplit
 
 from modules.compute.seeding import derive_seed
 from modules.config.errors import DataError, OptionError, shorten
 from modules.config.schema import Split
+from modules.data.multilabel import deal, mark_labels
 from modules.data.samples import Rows, Samples, Text
 from modules.data.task import absent_classes, positions
 
 NAMED = ("multiclass", "binary", "ordinal")  # kinds whose strata are their classes
-HOLDOUT_BINS = 10
+LABELLED = ("multilabel", "multioutput")  # kinds with several labels an image
 GROUPED = ("group", "stratified_group")
-SPLITTERS = {"kfold": KFold, "stratified": StratifiedKFold, "group": GroupKFold, "stratified_group": StratifiedGroupKFold}
 FINEST_HOLDOUT = 20  # parts that whole groups are dealt into, of which some are held out
 NEVER = -1  # the fold, in tables, of what no fold validates
 
@@ -39,23 +42,23 @@ def resolve_method(split: Split, samples: Samples) -> str:
     """The method's name; auto keeps groups whole where the samples have any, and classes even where there are such."""
     if split.method != "auto":
         return split.method
-    if samples.task.kind == "multilabel":
-        return "multilabel_stratified" if samples.groups is None else "group"
     if samples.groups is not None:
         return "stratified_group"
-    return "kfold" if samples.task.kind in ("regression", "multioutput") else "stratified"
+    if samples.task.kind in LABELLED:
+        return "multilabel_stratified"
+    return "kfold" if samples.task.kind == "regression" else "stratified"
 
 
 def strata(samples: Samples, bins: int) -> Rows:
-    """(N,) the number of the class of each sample; of numbers the part of `bins` equal ones that it is in; of several outputs,
-    and of labels, that of their combination.
+    """(N,) the number of the class of each sample, of shares the largest one; of numbers (the first column of several) the part
+    of `bins` of equal size that it is in, equal numbers together; of several outputs, and of labels, that of their combination.
     """
     targets, kind = samples.targets, samples.task.kind
     assert targets is not None
     if kind == "regression":
-        edges = np.quantile(targets[:, 0], np.linspace(0, 1, bins + 1)[1:-1])
-        return np.asarray(np.searchsorted(np.unique(edges), targets[:, 0], side="right"), dtype=np.int64)
-    if kind in ("multilabel", "multioutput"):
+        places = (rankdata(targets[:, 0], method="average") - 0.5) / len(targets)
+        return np.asarray(np.unique((places * bins).astype(np.int64), return_inverse=True)[1], dtype=np.int64)
+    if kind in LABELLED:
         return np.asarray(np.unique(targets, axis=0, return_inverse=True)[1].reshape(-1), dtype=np.int64)
     return positions(targets)
 
@@ -63,8 +66,8 @@ def strata(samples: Samples, bins: int) -> Rows:
 def make_folds(samples: Samples, split: Split, seed: int, declared: Text | None = None) -> tuple[Fold, ...]:
     """The folds that [split] asks for. Extra samples are validated by none.
 
-    kfold, stratified, group, stratified_group: `folds` folds, `repeats` times; each time every row is validated by exactly
-    one. holdout: one fold, `repeats` times, stratified, groups whole. predefined: as `declared`, the (N,) cells of
+    kfold, stratified, group, stratified_group, multilabel_stratified: `folds` folds, `repeats` times; each time every row is
+    validated by exactly one. holdout: one fold, `repeats` times, stratified, groups whole. predefined: as `declared`, the (N,) cells of
     fold_column, says. none: one fold that trains on everything. Raises OptionError or DataError where there are too few
     samples of a class, or too few groups, and names them.
     """
@@ -95,7 +98,10 @@ def make_fold(samples: Samples, number: int, valid_rows: Rows) -> Fold:
 
 
 def check_folds(samples: Samples, folds: Sequence[Fold], method: str, repeats: int = 1) -> None:
-    """What the method promises: rows validated once, no group in two folds, every class trained everywhere; else DataError."""
+    """What the method promises: rows validated once, no group in two folds, every class trained everywhere; else DataError.
+
+    Of several labels an image the rarest have fewer samples than there are folds, as a rule: `never_trained` tells of them.
+    """
     assert samples.targets is not None
     if method in SPLITTERS:
         validated = np.bincount(np.concatenate([fold.valid_rows for fold in folds]), minlength=len(samples))
@@ -103,7 +109,7 @@ def check_folds(samples: Samples, folds: Sequence[Fold], method: str, repeats: i
         assert np.all(validated == expected), "a row is validated twice or never"
     for fold in folds:
         missing = absent_classes(samples.task, samples.targets[fold.train_rows])
-        if missing:
+        if missing and samples.task.kind not in LABELLED:
             names = shorten(missing)
             advice = {
                 "predefined": "change fold_column",
@@ -114,6 +120,13 @@ def check_folds(samples: Samples, folds: Sequence[Fold], method: str, repeats: i
         if method in (*GROUPED, "holdout") and samples.groups is not None:
             shared = set(samples.groups[fold.train_rows]) & set(samples.groups[fold.valid_rows])
             assert not shared, f"groups in two folds: {shorten(shared)}"
+
+
+def never_trained(samples: Samples, folds: Iterable[Fold]) -> list[str]:
+    """The classes or labels that a fold trains without, in their order."""
+    assert samples.targets is not None
+    absent = {name for fold in folds for name in absent_classes(samples.task, samples.targets[fold.train_rows])}
+    return [name for name in (samples.task.columns if samples.task.kind in LABELLED else samples.task.classes) if name in absent]
 
 
 def choose_folds(folds: Sequence[Fold], numbers: str | tuple[int, ...]) -> tuple[Fold, ...]:
@@ -170,24 +183,65 @@ def read_numbers(cells: Sequence[str]) -> dict[int, Rows]:
 def _divide(samples: Samples, split: Split, method: str, seed: int) -> list[Rows]:
     """The rows that each of `split.folds` folds validates."""
     _check_counts(samples, method, split.folds)
-    splitter = SPLITTERS[method](n_splits=split.folds, shuffle=True, random_state=seed)
-    groups = samples.groups if method in GROUPED else None
-    return [valid for _, valid in splitter.split(np.zeros(len(samples)), strata(samples, split.bins), groups)]
+    return SPLITTERS[method](samples, split, seed)
+
+
+def _by(splitter: Any, samples: Samples, split: Split, seed: int) -> list[Rows]:
+    """As a splitter of scikit-learn has it."""
+    groups = samples.groups if splitter in (GroupKFold, StratifiedGroupKFold) else None
+    stratifies = splitter in (StratifiedKFold, StratifiedGroupKFold)
+    kept = _strata_of(samples, split.bins, lambda counts: int(counts.max()) >= split.folds) if stratifies else None
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # of a stratum with fewer samples than folds
+        pairs = list(splitter(n_splits=split.folds, shuffle=True, random_state=seed).split(np.zeros(len(samples)), kept, groups))
+    return [valid for _, valid in pairs]
+
+
+def _by_labels(samples: Samples, split: Split, seed: int, groups: Text | None = None) -> list[Rows]:
+    assert samples.targets is not None
+    parts = deal(mark_labels(samples.task, samples.targets), (1 / split.folds,) * split.folds, seed, groups)
+    return [np.flatnonzero(parts == number) for number in range(split.folds)]
+
+
+def _by_groups(samples: Samples, split: Split, seed: int) -> list[Rows]:
+    if samples.task.kind in LABELLED:
+        return _by_labels(samples, split, seed, samples.groups)
+    return _by(StratifiedGroupKFold, samples, split, seed)
+
+
+SPLITTERS: Mapping[str, Callable[[Samples, Split, int], list[Rows]]] = {
+    "kfold": partial(_by, KFold),
+    "stratified": partial(_by, StratifiedKFold),
+    "group": partial(_by, GroupKFold),
+    "stratified_group": _by_groups,
+    "multilabel_stratified": _by_labels,
+}
+
+
+def _strata_of(samples: Samples, bins: int, suits: Callable[[Rows], bool]) -> Rows:
+    """`strata`, of numbers with fewer bins than `bins` where the counts of so many do not suit."""
+    found = strata(samples, bins)
+    while samples.task.kind == "regression" and bins > 1 and not suits(np.bincount(found)):
+        bins -= 1
+        found = strata(samples, bins)
+    return found
 
 
 def _hold_out(samples: Samples, split: Split, method: str, seed: int) -> list[Rows]:
     """The rows of one fold that validates about the share `split.holdout`, classes evenly, groups whole."""
-    assert samples.targets is not None
+    if samples.task.kind in LABELLED:
+        return [_hold_out_labels(samples, split.holdout, seed)]
     if samples.groups is not None:
-        return [_hold_out_groups(samples, split.holdout, seed)]
-    kept = strata(samples, split.bins)
+        return [_hold_out_groups(samples, split, seed)]
+    fewest = min(split.holdout, 1 - split.holdout) * len(samples)
+    kept = _strata_of(samples, split.bins, lambda counts: int(counts.min()) >= 2 and len(counts) <= int(fewest))
     counts = np.bincount(kept)
     alone = np.flatnonzero(counts < 2)
-    if len(alone) and samples.task.kind in NAMED:
+    if samples.targets is not None and samples.targets.ndim == 2:
+        kept = np.where(np.isin(kept, alone), counts.argmax(), kept)  # the largest share of one row only
+    elif len(alone):
         names = shorten(samples.task.classes[index] for index in alone)
         raise OptionError("split", "method", f"holdout needs two samples of every class; there is one of {names}")
-    if len(alone):  # combinations of labels or outputs: those that come once are one
-        kept = np.where(np.isin(kept, alone), -1, kept) if len(alone) > 1 else np.zeros_like(kept)
     try:
         splitter = StratifiedShuffleSplit(n_splits=1, test_size=split.holdout, random_state=seed)
         _, valid = next(splitter.split(np.zeros(len(samples)), kept))
@@ -197,16 +251,27 @@ def _hold_out(samples: Samples, split: Split, method: str, seed: int) -> list[Ro
     return [valid]
 
 
-def _hold_out_groups(samples: Samples, share: float, seed: int) -> Rows:
+def _hold_out_labels(samples: Samples, share: float, seed: int) -> Rows:
+    assert samples.targets is not None
+    parts = deal(mark_labels(samples.task, samples.targets), (1 - share, share), seed, samples.groups)
+    if len(np.unique(parts)) < 2:
+        of = f"{len(samples)} samples" if samples.groups is None else f"{len(set(samples.groups.tolist()))} groups"
+        raise OptionError("split", "holdout", f"{share:g} of {of} leaves none on a side")
+    return np.flatnonzero(parts == 1)
+
+
+def _hold_out_groups(samples: Samples, split: Split, seed: int) -> Rows:
     """Groups are dealt into parts as even as stratified_group makes them; as many parts are held out as come nearest to the share."""
-    assert samples.groups is not None and samples.targets is not None
-    kept = strata(samples, HOLDOUT_BINS)
-    groups, most = len(set(samples.groups.tolist())), int(np.bincount(kept).max())
+    assert samples.groups is not None
+    groups = len(set(samples.groups.tolist()))
+    kept = _strata_of(samples, split.bins, lambda counts: int(counts.max()) >= min(FINEST_HOLDOUT, groups))
+    most = int(np.bincount(kept).max())
     if groups < 2 or most < 2:
         raise OptionError("split", "method", f"holdout needs two {'groups' if groups < 2 else 'samples of a class'} or more")
     finest = min(FINEST_HOLDOUT, groups, most)  # scikit-learn makes no more parts than the largest class has samples
     parts, held = min(
-        ((parts, held) for parts in range(2, finest + 1) for held in range(1, parts)), key=lambda pair: abs(pair[1] / pair[0] - share)
+        ((parts, held) for parts in range(2, finest + 1) for held in range(1, parts)),
+        key=lambda pair: abs(pair[1] / pair[0] - split.holdout),
     )
     _check_counts(samples, "group", parts)
     splitter = StratifiedGroupKFold(n_splits=parts, shuffle=True, random_state=seed)
@@ -217,14 +282,10 @@ def _hold_out_groups(samples: Samples, share: float, seed: int) -> Rows:
 
 
 def _check_counts(samples: Samples, method: str, folds: int) -> None:
-    named = samples.task.kind in NAMED
     if len(samples) < folds:
         raise OptionError("split", "folds", f"{folds} folds need {folds} samples or more, there are {len(samples)}")
-    if method in ("stratified", "stratified_group"):
-        counts = np.bincount(strata(samples, folds), minlength=len(samples.task.classes))
-        rare = [f"{samples.task.classes[index]} ({counts[index]})" for index in np.flatnonzero(counts < folds)] if named else []
-        if rare:
-            raise OptionError("split", "folds", f"{folds} folds need {folds} samples of every class; too few of {shorten(rare)}")
+    if method in ("stratified", "stratified_group") and samples.task.kind in NAMED:
+        _check_classes(samples, folds)
     if method not in GROUPED:
         return
     if samples.groups is None:
@@ -232,3 +293,12 @@ def _check_counts(samples: Samples, method: str, folds: int) -> None:
     groups = Counter(samples.groups.tolist())
     if len(groups) < folds:
         raise OptionError("split", "folds", f"{folds} folds need {folds} groups, there are {len(groups)}: {shorten(groups)}")
+
+
+def _check_classes(samples: Samples, folds: int) -> None:
+    """Soft targets may have a class that is the largest share of few rows, or of none: one is enough that comes often."""
+    assert samples.targets is not None
+    counts = np.bincount(positions(samples.targets), minlength=len(samples.task.classes))
+    rare = [f"{samples.task.classes[index]} ({counts[index]})" for index in np.flatnonzero(counts < folds)]
+    if rare and (samples.targets.ndim == 1 or len(rare) == len(counts)):
+        raise OptionError("split", "folds", f"{folds} folds need {folds} samples of every class; too few of {shorten(rare)}")

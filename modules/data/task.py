@@ -108,17 +108,15 @@ def classification(name: str, classes: tuple[str, ...], kind: str = "multiclass"
 
 
 def absent_classes(task: Task, targets: Targets) -> list[str]:
-    """The classes or labels that none of these rows has; of several outputs OUTPUT:CLASS."""
+    """The classes or labels that none of these rows has, nor a share of; of several outputs OUTPUT:CLASS."""
     if task.kind == "regression":
         return []
     if task.kind == "multioutput":
-        columns = zip(task.outputs, targets.T, strict=True)
-        return [
-            f"{each.name}:{each.classes[index]}" for each, column in columns for index in range(len(each.classes)) if index not in column
-        ]
-    if task.kind == "multilabel":
+        columns = [(output, set(column.tolist())) for output, column in zip(task.outputs, targets.T, strict=True)]
+        return [f"{output.name}:{name}" for output, present in columns for index, name in enumerate(output.classes) if index not in present]
+    if targets.ndim == 2:
         return [name for name, there in zip(task.classes, targets.sum(axis=0), strict=True) if not there]
-    present = set(positions(targets).tolist())
+    present = set(targets.tolist())
     return [name for index, name in enumerate(task.classes) if index not in present]
 
 

@@ -16,7 +16,7 @@ from modules.data.duplicates import describe_duplicates, number_contents
 from modules.data.hidden_groups import describe_hidden_groups
 from modules.data.samples import Samples, spread
 from modules.data.sources import contest_folder, load_test, without_taken
-from modules.data.splits import Fold, divided
+from modules.data.splits import Fold, divided, never_trained
 from modules.jobs.thumbnails import look_for_near_duplicates
 from modules.prediction.predictions import tell, to_csv
 
@@ -46,11 +46,14 @@ def suspect_copies(config: Config, samples: Samples, folds: tuple[Fold, ...], fi
 
 
 def suspect_folds(samples: Samples, folds: tuple[Fold, ...]) -> list[str]:
-    """A warning of groups that folds have torn; scores are too good then."""
+    """A warning of groups that folds have torn, whose scores are too good; and of labels that a fold cannot learn."""
     torn = [] if samples.groups is None else divided(samples.groups, folds)
-    if not torn:
-        return []
-    return [f"warning: {len(torn)} groups are in several folds, so that scores are too good: {shorten(torn)}; see [split] method"]
+    rare, found = never_trained(samples, folds), []
+    if torn:
+        found.append(f"warning: {len(torn)} groups are in several folds, so that scores are too good: {shorten(torn)}; see [split] method")
+    if rare:
+        found.append(f"warning: {len(rare)} classes or labels are so rare that a fold trains without any sample of them: {shorten(rare)}")
+    return found
 
 
 def suspect_ids(config: Config, samples: Samples, folds: tuple[Fold, ...]) -> list[str]:

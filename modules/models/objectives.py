@@ -78,20 +78,22 @@ def make_objective(
     if kind == "ordinal" and loss == "bce":
         return _of_steps(sizes[0], smoothing)
     if kind == "ordinal" and loss in DISTANCES:
-        return _of_positions(loss, ranges[0], sizes[0])
-    losses: Mapping[str, Callable[[Tensor, Tensor], Tensor]] = {
-        "cross_entropy": lambda logits, targets: cross_entropy(logits, targets, smoothing, weights),
-        "focal": lambda logits, targets: focal(logits, targets, smoothing, weights, focal_gamma),
-        "bce": lambda logits, targets: binary_cross_entropy(logits, targets, smoothing, weights),
-        "f1": lambda logits, targets: soft_f1(logits, targets, smoothing, weights),
-    }
+        return _of_positions(loss, ranges[0])
     if kind == "binary" and loss != "cross_entropy":
         # Of two classes whose logits are 0 and x, cross entropy is binary cross entropy of x.
-        name = "cross_entropy" if loss == "bce" else loss
+        of_two = _of_classes("cross_entropy" if loss == "bce" else loss, smoothing, weights, focal_gamma)
         return Objective(
-            lambda logits, targets: losses[name](_against_zero(logits), targets), lambda logits: softmax(_against_zero(logits))
+            lambda logits, targets: of_two.loss(_against_zero(logits), targets), lambda logits: of_two.activation(_against_zero(logits))
         )
-    return _of_several(Objective(losses[loss], scaled_sigmoid if loss == "bce" else softmax), kind, sizes)
+    if kind == "composite" and loss == "f1":
+        product = _product(softmax, sizes)
+        return Objective(
+            lambda logits, targets: _soft_f1(product(logits), _smoothed(_shares(targets, prod(sizes)), smoothing), weights), product
+        )
+    if kind == "composite":
+        each = _loss_of_each(loss, smoothing, None, focal_gamma)
+        return _of_factors(each, scaled_sigmoid if loss == "bce" else softmax, sizes, weights)
+    return _of_several(_of_classes(loss, smoothing, weights, focal_gamma), kind, sizes)
 
 
 def _of_own(loss: OwnLoss, kind: str, sizes: Sequence[int], ranges: Sequence[Range]) -> Objective:
@@ -99,20 +101,39 @@ def _of_own(loss: OwnLoss, kind: str, sizes: Sequence[int], ranges: Sequence[Ran
     if kind == "regression":
         return _of_numbers(loss, ranges)
     if kind == "ordinal" and loss.activation == "identity":
-        return _of_positions(loss, ranges[0], sizes[0])
+        return _of_positions(loss, ranges[0])
     if kind == "multilabel":
         return Objective(loss, lambda logits: logits.float().sigmoid())
     if kind == "binary" and loss.activation == "sigmoid":
         return Objective(loss, lambda logits: softmax(_against_zero(logits)))
     one = Objective(loss, scaled_sigmoid if loss.activation == "sigmoid" else softmax)
-    return _of_several(one, kind, sizes)
+    return _of_factors(loss, one.activation, sizes) if kind == "composite" else _of_several(one, kind, sizes)
 
 
 def _of_several(one: Objective, kind: str, sizes: Sequence[int]) -> Objective:
     """Of one objective of classes that of a kind of task that is made of them."""
     if kind == "ordinal":
-        return Objective(one.loss, lambda logits: (softmax(logits) @ _order(logits, sizes[0]))[:, None])
-    return {"multioutput": _of_outputs, "composite": _of_factors}[kind](one, sizes) if kind in ("multioutput", "composite") else one
+        return Objective(one.loss, lambda logits: _mean_position(softmax(logits)))
+    return _of_outputs(one, sizes) if kind == "multioutput" else one
+
+
+def _of_classes(loss: str, smoothing: float, weights: Tensor | None, gamma: float) -> Objective:
+    """One class an image."""
+    activation = scaled_sigmoid if loss == "bce" else softmax
+    if loss == "f1":
+        return Objective(lambda logits, targets: _soft_f1(softmax(logits), _smooth(logits, targets, smoothing), weights), activation)
+    each = _loss_of_each(loss, smoothing, weights, gamma)
+    return Objective(lambda logits, targets: each(logits, targets).mean(), activation)
+
+
+def _loss_of_each(loss: str, smoothing: float, weights: Tensor | None, gamma: float) -> Callable[[Tensor, Tensor], Tensor]:
+    """(batch,) the loss of each image."""
+    losses: Mapping[str, Callable[[Tensor, Tensor], Tensor]] = {
+        "cross_entropy": lambda logits, targets: cross_entropy(logits, targets, smoothing, weights),
+        "focal": lambda logits, targets: focal(logits, targets, smoothing, weights, gamma),
+        "bce": lambda logits, targets: binary_cross_entropy(logits, targets, smoothing, weights),
+    }
+    return losses[loss]
 
 
 def _of_labels(loss: str, smoothing: float, weights: Tensor | None, gamma: float) -> Objective:
@@ -155,7 +176,7 @@ def _of_numbers(loss: str | OwnLoss, ranges: Sequence[Range]) -> Objective:
 
         return Objective(
             lambda logits, targets: functional.binary_cross_entropy_with_logits(logits.float(), share_of(targets)),
-            lambda logits: row("low", logits) + logits.float().sigmoid() * (row("high", logits) - row("low", logits)),
+            lambda logits: clip(row("low", logits) + logits.float().sigmoid() * (row("high", logits) - row("low", logits))),
         )
     distance = loss if isinstance(loss, OwnLoss) else DISTANCES[loss]
     return Objective(
@@ -164,13 +185,12 @@ def _of_numbers(loss: str | OwnLoss, ranges: Sequence[Range]) -> Objective:
     )
 
 
-def _of_positions(loss: str | OwnLoss, span: Range, classes: int) -> Objective:
+def _of_positions(loss: str | OwnLoss, span: Range) -> Objective:
     """Ordered classes as the numbers 0, 1, 2, ...; of shares their mean."""
     numbers = _of_numbers(loss, [span])
 
     def loss_of(logits: Tensor, targets: Tensor) -> Tensor:
-        values = targets if targets.ndim == 1 else targets.float() @ _order(logits, classes)
-        return numbers.loss(logits, values[:, None])
+        return numbers.loss(logits, targets[:, None] if targets.ndim == 1 else _mean_position(targets.float()))
 
     return Objective(loss_of, numbers.activation)
 
@@ -179,9 +199,7 @@ def _of_steps(classes: int, smoothing: float) -> Objective:
     """Ordered classes by a logit for each step that is passed: class k has passed k of them (Frank and Hall 2001)."""
 
     def loss(logits: Tensor, targets: Tensor) -> Tensor:
-        shares = functional.one_hot(targets, classes) if targets.ndim == 1 else targets
-        shares = shares.float() * (1 - smoothing) + smoothing / classes
-        passed = 1 - shares.cumsum(dim=1)[:, :-1]
+        passed = 1 - _smoothed(_shares(targets, classes), smoothing).cumsum(dim=1)[:, :-1]
         return functional.binary_cross_entropy_with_logits(logits.float(), passed.clamp(0, 1))
 
     return Objective(loss, lambda logits: logits.float().sigmoid().sum(dim=1, keepdim=True))
@@ -197,23 +215,35 @@ def _of_outputs(one: Objective, sizes: Sequence[int]) -> Objective:
     return Objective(loss, lambda logits: torch.cat([one.activation(part) for part in _side_by_side(logits, sizes)], dim=1))
 
 
-def _of_factors(one: Objective, sizes: Sequence[int]) -> Objective:
-    """Classes made of factors: the sum of the factors' losses; a class's probability is the product of those of its factors."""
+def _of_factors(
+    each: Callable[[Tensor, Tensor], Tensor], activate: Callable[[Tensor], Tensor], sizes: Sequence[int], weights: Tensor | None = None
+) -> Objective:
+    """Classes made of factors: the sum of the factors' losses; a class's probability is the product of those of its factors.
+
+    each: (batch,) the losses of one factor, or their mean, where there are no weights. An image weighs what its class weighs.
+    """
     axes = range(1, len(sizes) + 1)
 
     def loss(logits: Tensor, targets: Tensor) -> Tensor:
-        shares = functional.one_hot(targets, prod(sizes)).float() if targets.ndim == 1 else targets
+        shares = _shares(targets, prod(sizes))
         cube = shares.reshape(-1, *sizes)
-        each = [cube.sum(dim=[other for other in axes if other != axis]) for axis in axes]
-        return torch.stack([one.loss(*pair) for pair in zip(_side_by_side(logits, sizes), each, strict=True)]).sum()
+        factors = [cube.sum(dim=[other for other in axes if other != axis]) for axis in axes]
+        losses = torch.stack([each(*pair) for pair in zip(_side_by_side(logits, sizes), factors, strict=True)]).sum(dim=0)
+        return (losses if weights is None else losses * (shares * weights).sum(dim=1)).mean()
+
+    return Objective(loss, _product(activate, sizes))
+
+
+def _product(activate: Callable[[Tensor], Tensor], sizes: Sequence[int]) -> Callable[[Tensor], Tensor]:
+    """The activation of classes made of factors."""
 
     def activation(logits: Tensor) -> Tensor:
         product = torch.ones(len(logits), 1, device=logits.device)
         for part in _side_by_side(logits, sizes):
-            product = (product[:, :, None] * one.activation(part)[:, None, :]).flatten(1)
+            product = (product[:, :, None] * activate(part)[:, None, :]).flatten(1)
         return product
 
-    return Objective(loss, activation)
+    return activation
 
 
 def _side_by_side(columns: Tensor, sizes: Sequence[int]) -> tuple[Tensor, ...]:
@@ -222,35 +252,35 @@ def _side_by_side(columns: Tensor, sizes: Sequence[int]) -> tuple[Tensor, ...]:
 
 
 def cross_entropy(logits: Tensor, targets: Tensor, smoothing: float, weights: Tensor | None) -> Tensor:
-    """torch's; a class weight multiplies that class's term of an image's loss."""
-    return functional.cross_entropy(logits.float(), targets, weight=weights, label_smoothing=smoothing, reduction="none").mean()
+    """torch's, (batch,) of each image; a class weight multiplies that class's term."""
+    return functional.cross_entropy(logits.float(), targets, weight=weights, label_smoothing=smoothing, reduction="none")
 
 
 def focal(logits: Tensor, targets: Tensor, smoothing: float, weights: Tensor | None, gamma: float) -> Tensor:
-    """The softmax form of Lin et al. 2017: the sum over classes c of -w_c t_c (1 - p_c)^gamma log p_c; gamma 0: cross entropy."""
+    """The softmax form of Lin et al. 2017, (batch,) of each image: the sum over classes c of -w_c t_c (1 - p_c)^gamma log p_c;
+    gamma 0: cross entropy.
+    """
     logs = logits.float().log_softmax(dim=1)
     missing = (-logs.expm1()).clamp(min=TINY)
     terms = -_smooth(logits, targets, smoothing) * missing**gamma * logs
-    return (terms if weights is None else terms * weights).sum(dim=1).mean()
+    return (terms if weights is None else terms * weights).sum(dim=1)
 
 
 def binary_cross_entropy(logits: Tensor, targets: Tensor, smoothing: float, weights: Tensor | None) -> Tensor:
-    """Each class against the others: torch's, the mean over the classes; an image weighs what its class weighs."""
+    """Each class against the others, (batch,) of each image: torch's, the mean over the classes; an image weighs what its class
+    weighs.
+    """
     shares = _smooth(logits, targets, smoothing)
     losses = functional.binary_cross_entropy_with_logits(logits.float(), shares, reduction="none").mean(dim=1)
-    return (losses if weights is None else losses * (_smooth(logits, targets, 0.0) * weights).sum(dim=1)).mean()
+    return losses if weights is None else losses * (_smooth(logits, targets, 0.0) * weights).sum(dim=1)
 
 
-def soft_f1(logits: Tensor, targets: Tensor, smoothing: float, weights: Tensor | None) -> Tensor:
+def _soft_f1(probabilities: Tensor, shares: Tensor, weights: Tensor | None) -> Tensor:
     """1 - the (weighted) mean over all classes of F1 = 2TP / (2TP + FP + FN), with probabilities for counts.
 
     0 is the F1 of a class that a batch neither has nor predicts, as for scikit-learn's zero_division=0. This is a loss of
     the batch: the mean over batches is not that of one large batch, and batches want to hold every class.
     """
-    return _soft_f1(softmax(logits), _smooth(logits, targets, smoothing), weights)
-
-
-def _soft_f1(probabilities: Tensor, shares: Tensor, weights: Tensor | None) -> Tensor:
     both = (probabilities * shares).sum(dim=0)
     scores = 2 * both / (probabilities.sum(dim=0) + shares.sum(dim=0)).clamp(min=TINY)
     return 1 - (scores.mean() if weights is None else (scores * weights).sum() / weights.sum())
@@ -270,15 +300,23 @@ def _against_zero(logits: Tensor) -> Tensor:
     return torch.cat([torch.zeros_like(logits), logits], dim=1)
 
 
-def _order(logits: Tensor, classes: int) -> Tensor:
-    return torch.arange(classes, dtype=torch.float32, device=logits.device)
+def _mean_position(shares: Tensor) -> Tensor:
+    """(batch, classes) to (batch, 1); no product of matrices, which autocast would make less precise."""
+    return (shares * torch.arange(shares.shape[1], device=shares.device)).sum(dim=1, keepdim=True)
 
 
 def _smooth(logits: Tensor, targets: Tensor, smoothing: float) -> Tensor:
     """(batch, classes) float32 shares: of classes or shares, with `smoothing` of them spread over all classes."""
-    classes = logits.shape[1]
-    shares = functional.one_hot(targets, classes) if targets.ndim == 1 else targets
-    return shares.float() * (1 - smoothing) + smoothing / classes
+    return _smoothed(_shares(targets, logits.shape[1]), smoothing)
+
+
+def _smoothed(shares: Tensor, smoothing: float) -> Tensor:
+    return shares * (1 - smoothing) + smoothing / shares.shape[1]
+
+
+def _shares(targets: Tensor, classes: int) -> Tensor:
+    """(batch, classes) float32 shares, of classes or shares."""
+    return (functional.one_hot(targets, classes) if targets.ndim == 1 else targets).float()
 
 
 DISTANCES: Mapping[str, Callable[[Tensor, Tensor], Tensor]] = {

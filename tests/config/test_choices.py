@@ -44,7 +44,7 @@ def literals(kind: Any) -> list[Any]:
 DICTS: list[tuple[str, str, Iterable[str], set[str]]] = [
     ("augmentation", "preset", PRESETS, set()),
     ("data", "source", TRAIN, set()),
-    ("split", "method", SPLITTERS, {"auto", "multilabel_stratified", "holdout", "predefined", "none"}),
+    ("split", "method", SPLITTERS, {"auto", "holdout", "predefined", "none"}),
     ("hyper_params", "metric", METRICS, {"auto"}),
     ("inference", "tta", VIEWS, set()),
     ("inference", "ensemble", FORMS, set()),

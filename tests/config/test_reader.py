@@ -516,6 +516,23 @@ def test_options_that_contradict_each_other_are_told_where_they_stand() -> None:
             "config.ini:4 [hyper_params] scheduler: plateau follows the validation's score, and method = none has no validation",
         ),
         (
+            "[data]\nsource = csv\ntask = multioutput\nlabel_columns = a, b\n[split]\nmethod = stratified\n",
+            "config.ini:6 [split] method: stratified needs one class an image, or a number; use multilabel_stratified",
+        ),
+        (
+            "[split]\nmethod = multilabel_stratified\n",
+            "config.ini:2 [split] method: multilabel_stratified goes with task = multilabel and multioutput, and task is multiclass;"
+            " use stratified",
+        ),
+        (
+            "[data]\nsource = csv\ntask = regression\ntarget_range = none\n[hyper_params]\nloss = bce\n",
+            "config.ini:4 [data] target_range: loss = bce learns where a number lies in its range; use auto, or low, high",
+        ),
+        (
+            "[data]\nsource = csv\ntask = regression\n[hyper_params]\nloss = bce\nlabel_smoothing = 0.1\n",
+            "config.ini:6 [hyper_params] label_smoothing: a loss of numbers has no classes to smooth; use 0",
+        ),
+        (
             "[data]\nimage_size = 32, 48\n[inference]\ntta = d4\n",
             "config.ini:4 [inference] tta: d4 turns images by a quarter, and image_size is 32, 48; use a square one, or hvflip",
         ),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from sklearn.model_selection import GroupKFold, KFold, PredefinedSplit, Stratifi
 from modules.config.errors import DataError, OptionError
 from modules.config.schema import Split
 from modules.data.images import ImageFiles
+from modules.data.multilabel import deal, mark_labels
 from modules.data.samples import Samples
 from modules.data.splits import (
     SPLITTERS,
@@ -22,19 +24,61 @@ from modules.data.splits import (
     divided,
     folds_of_validations,
     make_folds,
+    never_trained,
     read_numbers,
     resolve_method,
+    strata,
     validations,
 )
+from modules.data.task import Output, Scale, Task, classification
 
-METHODS = sorted(SPLITTERS)
+METHODS = sorted(set(SPLITTERS) - {"multilabel_stratified"})
 
 
 def samples_of(targets: Any, groups: Any = None) -> Samples:
     targets = np.asarray(targets, dtype=np.int64)
-    names = np.array([f"id{row}" for row in range(len(targets))])
     classes = tuple(f"class{index}" for index in range(int(targets.max()) + 1))
-    return Samples(names, ImageFiles(Path(), names), classes, targets, None if groups is None else np.asarray(groups).astype(str))
+    return samples_with(classification("label", classes), targets, groups)
+
+
+def samples_with(task: Task, targets: Any, groups: Any = None) -> Samples:
+    names = np.array([f"id{row}" for row in range(len(targets))])
+    return Samples(names, ImageFiles(Path(), names), task, targets, None if groups is None else np.asarray(groups).astype(str))
+
+
+def labelled(seed: int = 0, rows: int = 3000, labels: int = 12, groups: bool = False) -> Samples:
+    """Labels from common to rare, the rarest with a handful of rows; a person has some labels, and most images show them."""
+    rng = np.random.default_rng(seed)
+    people = np.sort(rng.integers(0, rows // 6, rows))
+    has = rng.random((rows // 6, labels)) < np.geomspace(0.5, 0.01, labels)
+    targets = ((rng.random((rows, labels)) < 0.7) & has[people]).astype(np.float32)
+    return samples_with(
+        classification("labels", tuple(f"l{index}" for index in range(labels)), "multilabel"), targets, people if groups else None
+    )
+
+
+def several_outputs(seed: int = 0, rows: int = 3000, groups: bool = False) -> Samples:
+    """Outputs of 40, 5 and 3 classes, the first with a long tail."""
+    rng = np.random.default_rng(seed)
+    sizes = {"root": 40, "vowel": 5, "consonant": 3}
+    shares = [np.geomspace(1, 0.02, size) for size in sizes.values()]
+    targets = np.stack([rng.choice(len(share), rows, p=share / share.sum()) for share in shares], axis=1)
+    outputs = tuple(Output(name, tuple(f"{name[0]}{index}" for index in range(size))) for name, size in sizes.items())
+    return samples_with(Task("multioutput", outputs), targets, rng.integers(0, rows // 4, rows) if groups else None)
+
+
+def numbers(values: Any, groups: Any = None) -> Samples:
+    return samples_with(
+        Task("regression", (Output("score", (), Scale(0, 1, None, None)),)), np.asarray(values, dtype=np.float32)[:, None], groups
+    )
+
+
+def unevenness(samples: Samples, folds: tuple[Fold, ...]) -> np.ndarray:
+    """(labels,) by how many samples the fold that is furthest away misses its share of each label; last, of all samples."""
+    assert samples.targets is not None
+    marks = np.concatenate([mark_labels(samples.task, samples.targets).toarray(), np.ones((len(samples), 1))], axis=1)
+    counts = np.array([marks[fold.valid_rows].sum(axis=0) for fold in folds])
+    return np.abs(counts - marks.sum(axis=0) / len(folds)).max(axis=0)
 
 
 def random_samples(seed: int) -> tuple[Samples, int]:
@@ -120,6 +164,10 @@ def test_auto_is_stratified_and_keeps_groups_where_there_are_some() -> None:
     assert resolve_method(Split(), samples_of([0, 1])) == "stratified"
     assert resolve_method(Split(), samples_of([0, 1], ["a", "b"])) == "stratified_group"
     assert resolve_method(Split(method="kfold"), samples_of([0, 1], ["a", "b"])) == "kfold"
+    assert resolve_method(Split(), numbers([0, 1])) == "kfold"
+    assert resolve_method(Split(), numbers([0, 1], ["a", "b"])) == "stratified_group"
+    for make in (labelled, several_outputs):
+        assert [resolve_method(Split(), make(groups=groups)) for groups in (False, True)] == ["multilabel_stratified", "stratified_group"]
     samples, count = random_samples(1)
     assert samples.groups is not None
     for fold in make_folds(samples, Split(folds=count), 0):
@@ -337,3 +385,171 @@ def test_what_a_fold_trains_on_and_validates_at_once_is_found() -> None:
     assert divided(np.array(["a", "b", "a", "c"]), folds) == ["a"]
     assert divided(np.array(["a", "b", "c", "c"]), folds) == []
     assert divided(np.array(["a", "b", "c", "d"]), folds) == []
+
+
+LABELLED = [labelled, several_outputs]
+
+
+@pytest.mark.parametrize("make", LABELLED)
+@pytest.mark.parametrize("groups", [False, True])
+def test_every_row_with_labels_is_validated_once_and_people_stay_whole(make: Any, groups: bool) -> None:
+    for seed in range(3):
+        samples = make(seed, 600, groups=groups)
+        folds = make_folds(samples, Split(folds=4, repeats=2), seed)
+        for repeat in (folds[:4], folds[4:]):
+            assert sorted(np.concatenate([fold.valid_rows for fold in repeat]).tolist()) == list(range(600))
+        for fold in folds:
+            assert sorted([*fold.train_rows.tolist(), *fold.valid_rows.tolist()]) == list(range(600))
+            if samples.groups is not None:
+                assert not set(samples.groups[fold.train_rows]) & set(samples.groups[fold.valid_rows])
+
+
+@pytest.mark.parametrize("make", LABELLED)
+def test_labels_are_spread_as_evenly_as_they_can_be_and_random_folds_do_not(make: Any) -> None:
+    samples = make()
+    away, random = (unevenness(samples, make_folds(samples, Split(method=method), 1)) for method in ("auto", "kfold"))
+    assert away.max() < 3
+    assert away.mean() < 1 and random.mean() > 5 * away.mean()
+
+
+@pytest.mark.parametrize("make", LABELLED)
+def test_labels_of_people_are_spread_evenly_and_plain_groups_are_not(make: Any) -> None:
+    samples = make(groups=True)
+    away, random = (unevenness(samples, make_folds(samples, Split(method=method), 1)) for method in ("auto", "group"))
+    assert away.mean() < 2 and random.mean() > 5 * away.mean()
+    assert away[-1] < 10
+
+
+def test_each_row_of_a_rare_label_is_in_a_fold_of_its_own() -> None:
+    """Four rows with a label among 400, five folds; it comes first, since the fewest rows have it."""
+    targets = np.random.default_rng(0).random((400, 3)) < 0.5
+    targets[:, 2] = np.arange(400) < 4
+    samples = samples_with(classification("labels", ("a", "b", "rare"), "multilabel"), targets.astype(np.float32))
+    folds = make_folds(samples, Split(folds=5), 0)
+    assert sorted(int(targets[fold.valid_rows, 2].sum()) for fold in folds) == [0, 1, 1, 1, 1]
+
+
+def test_labels_by_hand_as_in_the_paper() -> None:
+    """Two parts of four rows. The label of rows 0 and 1 is rarest: one each. Of the other, 0 has one already; rows 2 and 3 follow."""
+    marks = mark_labels(classification("l", ("a", "b"), "multilabel"), np.array([[1, 1], [1, 0], [0, 1], [0, 1]], dtype=np.float32))
+    for seed in range(20):
+        parts = deal(marks, (0.5, 0.5), seed)
+        assert parts[0] != parts[1] and sorted(np.bincount(parts).tolist()) == [2, 2]
+        assert sorted([int(parts[2] == parts[1]), int(parts[3] == parts[1])]) == [0, 1] or (parts[2], parts[3]) == (parts[1], parts[1])
+
+
+def test_no_fold_of_people_is_empty_however_different_they_are() -> None:
+    groups = np.repeat(np.arange(5), [200, 20, 10, 2, 1])
+    samples = replace(labelled(0, 233), groups=groups.astype(str))
+    for seed in range(10):
+        assert all(len(fold.valid_rows) for fold in make_folds(samples, Split(folds=5), seed))
+
+
+@pytest.mark.parametrize("make", LABELLED)
+@pytest.mark.parametrize("groups", [False, True])
+def test_folds_of_labels_follow_from_the_seed(make: Any, groups: bool) -> None:
+    samples = make(0, 600, groups=groups)
+    found = [[tuple(fold.valid_rows.tolist()) for fold in make_folds(samples, Split(), seed)] for seed in (0, 0, 1, 2)]
+    assert found[0] == found[1] and len({tuple(each) for each in found}) == 3
+
+
+def test_a_hundred_thousand_rows_with_labels_are_dealt_in_seconds() -> None:
+    rng = np.random.default_rng(0)
+    targets = (rng.random((100_000, 30)) < np.geomspace(0.3, 0.00005, 30)).astype(np.float32)
+    samples = samples_with(classification("labels", tuple(f"l{index}" for index in range(30)), "multilabel"), targets)
+    started = time.process_time()
+    folds = make_folds(samples, Split(), 0)
+    assert time.process_time() - started < 20  # 2 seconds on an idle core
+    assert unevenness(samples, folds).max() < 1
+
+
+@pytest.mark.parametrize("make", LABELLED)
+@pytest.mark.parametrize("groups", [False, True])
+@pytest.mark.parametrize("share", [0.1, 0.3])
+def test_a_holdout_has_its_share_of_every_label(make: Any, groups: bool, share: float) -> None:
+    samples = make(groups=groups)
+    (fold,) = make_folds(samples, Split(method="holdout", holdout=share), 0)
+    marks = mark_labels(samples.task, samples.targets).toarray()
+    expected = share * marks.sum(axis=0)
+    assert np.abs(marks[fold.valid_rows].sum(axis=0) - expected).max() < (8 if groups else 6)
+    assert abs(len(fold.valid_rows) - share * len(samples)) < 10
+    if samples.groups is not None:
+        assert not set(samples.groups[fold.train_rows]) & set(samples.groups[fold.valid_rows])
+
+
+def test_a_holdout_of_one_person_with_labels_is_refused() -> None:
+    samples = replace(labelled(0, 60), groups=np.full(60, "ann"))
+    with pytest.raises(OptionError) as caught:
+        make_folds(samples, Split(method="holdout"), 0)
+    assert caught.value.args == ("split", "holdout", "0.2 of 1 groups leaves none on a side")
+
+
+def test_labels_rarer_than_folds_are_no_mistake_and_are_told_by_name() -> None:
+    targets = np.ones((20, 3), dtype=np.float32)
+    targets[1:, 2] = 0
+    samples = samples_with(classification("labels", ("a", "b", "rare"), "multilabel"), targets)
+    assert never_trained(samples, make_folds(samples, Split(), 0)) == ["rare"]
+    assert never_trained(samples, make_folds(samples, Split(method="kfold"), 0)) == ["rare"]
+    assert never_trained(samples.take(np.arange(1, 20)), make_folds(samples.take(np.arange(1, 20)), Split(method="none"), 0)) == ["rare"]
+    outputs = samples_with(
+        Task("multioutput", (Output("x", ("a", "b")), Output("y", ("a", "b")))), np.array([[0, 0]] * 10 + [[0, 1]] * 9 + [[1, 1]])
+    )
+    assert never_trained(outputs, make_folds(outputs, Split(), 0)) == ["x:b"]
+    (fold,) = make_folds(outputs, Split(method="holdout"), 0)
+    assert 19 in fold.train_rows.tolist()
+
+
+@pytest.mark.parametrize("method", ["stratified", "stratified_group", "holdout"])
+@pytest.mark.parametrize("groups", [False, True])
+def test_numbers_are_spread_by_their_size(method: str, groups: bool) -> None:
+    if method == "stratified_group" and not groups:
+        pytest.skip("has groups")
+    rng = np.random.default_rng(0)
+    values = np.exp(rng.normal(size=400)) * 10
+    samples = numbers(values, np.arange(400) // 2 if groups and method != "stratified" else None)
+    edges = np.quantile(values, np.linspace(0, 1, 11)[1:-1])
+    share = 0.2
+    for fold in make_folds(samples, Split(method=method, folds=5, holdout=share), 0):  # type: ignore[arg-type]
+        counts = np.bincount(np.searchsorted(edges, values[fold.valid_rows]), minlength=10)
+        assert np.abs(counts - 8).max() <= (1 if samples.groups is None else 3)
+
+
+def test_bins_are_as_many_as_asked_for_and_equal_numbers_share_one() -> None:
+    assert np.bincount(strata(numbers(np.random.default_rng(0).random(1000)), 8)).tolist() == [125] * 8
+    many = strata(numbers([0.0] * 70 + list(range(1, 31))), 10)
+    assert len(set(many[:70].tolist())) == 1 and many[70] != many[0] and np.bincount(many).tolist() == [70, 10, 10, 10]
+    assert set(strata(numbers([5.0] * 95 + [1, 2, 3, 3, 3]), 10).tolist()) == {0, 1}
+
+
+def test_more_bins_change_the_folds_of_numbers() -> None:
+    samples = numbers(np.random.default_rng(0).random(100))
+    found = {bins: [fold.valid_rows.tolist() for fold in make_folds(samples, Split(method="stratified", bins=bins), 0)] for bins in (2, 10)}
+    assert found[2] != found[10]
+
+
+@pytest.mark.parametrize("method", ["stratified", "stratified_group", "holdout"])
+def test_few_numbers_have_fewer_bins(method: str) -> None:
+    """A dozen numbers in ten bins would be one or two in each."""
+    samples = numbers(np.arange(12) ** 2, range(12) if method == "stratified_group" else None)
+    folds = make_folds(samples, Split(method=method, folds=5, holdout=0.25), 0)  # type: ignore[arg-type]
+    assert sorted(len(fold.valid_rows) for fold in folds) in ([2, 2, 2, 3, 3], [3])
+
+
+def test_soft_targets_are_stratified_by_their_largest_share() -> None:
+    """The last class has a share of every row, and is the largest one of none."""
+    largest = np.repeat([0, 1], [60, 40])
+    shares = np.full((100, 3), 0.2, dtype=np.float32)
+    shares[np.arange(100), largest] = 0.6
+    samples = samples_with(classification("class", ("a", "b", "c")), shares)
+    for fold in make_folds(samples, Split(), 0):
+        assert np.bincount(largest[fold.valid_rows]).tolist() == [12, 8]
+    shares[0] = [0.1, 0.1, 0.8]
+    (fold,) = make_folds(samples, Split(method="holdout"), 0)
+    assert len(fold.valid_rows) == 20
+    assert all(len(fold.valid_rows) == 20 for fold in make_folds(samples, Split(), 0))
+
+
+def test_soft_targets_without_any_share_of_a_class_are_refused() -> None:
+    shares = np.tile(np.array([0.5, 0.5, 0], dtype=np.float32), (20, 1))
+    with pytest.raises(DataError, match=r"^fold 0 would train without any sample of class c; use fewer folds$"):
+        make_folds(samples_with(classification("class", ("a", "b", "c")), shares), Split(), 0)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import pytest
 import torch
@@ -12,7 +12,8 @@ from torch import nn
 from torch.nn import functional
 from torchvision.ops import sigmoid_focal_loss
 
-from modules.models.objectives import Objective, make_objective
+from modules.config.tasks import LOSSES_OF
+from modules.models.objectives import Objective, Range, count_logits, make_objective
 
 LOSSES = ["cross_entropy", "focal", "bce", "f1"]
 WEIGHTS = torch.tensor([0.5, 3.0, 1.0, 0.25, 2.0])
@@ -30,11 +31,10 @@ def some_shares(count: int = 9, classes: int = 5) -> torch.Tensor:
     return first * 0.7 + first.roll(1, 0) * 0.3
 
 
-@pytest.mark.parametrize("name", ["cross_entropy"])
 @pytest.mark.parametrize("smoothing", [0.0, 0.1, 0.9])
-def test_cross_entropy_with_smoothing_is_torchs(name: str, smoothing: float) -> None:
+def test_cross_entropy_with_smoothing_is_torchs(smoothing: float) -> None:
     logits, targets = some_logits()
-    found = make_objective(name, smoothing).loss(logits, targets)
+    found = make_objective("cross_entropy", smoothing).loss(logits, targets)
     torch.testing.assert_close(found, nn.CrossEntropyLoss(label_smoothing=smoothing)(logits, targets))
     logs = logits.double().log_softmax(1)
     by_hand = -(1 - smoothing) * logs[torch.arange(9), targets] - smoothing * logs.mean(1)
@@ -221,3 +221,301 @@ def descend(loss: Callable[[], torch.Tensor], logits: torch.Tensor) -> None:
         optimizer.zero_grad()
         loss().backward()
         optimizer.step()
+
+
+# One logit, labels, numbers, orders, several outputs, composite classes.
+
+SPANS = [Range(50.0, 20.0, 1.0, 100.0), Range(-3.0, 0.5, None, None)]
+SIZES: dict[str, list[int]] = {
+    "multiclass": [5],
+    "binary": [2],
+    "multilabel": [1, 1, 1],
+    "ordinal": [5],
+    "regression": [1, 1],
+    "multioutput": [3, 2],
+    "composite": [3, 2, 2],
+}
+EVERY = [(kind, loss) for kind, losses in {**LOSSES_OF, "composite": LOSSES_OF["multiclass"]}.items() for loss in losses]
+
+
+def objective_of(kind: str, loss: str, smoothing: float = 0.0, weights: torch.Tensor | None = None, gamma: float = 2.0) -> Objective:
+    """Of ordinal with its five classes as the numbers 0 to 4, of regression with bounds, as bce needs them."""
+    spans = {"ordinal": [Range(1.5, 1.25, 0.0, 4.0)], "regression": [SPANS[0], Range(-3.0, 0.5, -5.0, 1.0)]}
+    return make_objective(loss, smoothing, gamma, weights, kind, SIZES[kind], spans.get(kind, []))
+
+
+def task_case(kind: str, loss: str, count: int = 12) -> tuple[torch.Tensor, torch.Tensor]:
+    """Logits, and targets of the form that the kind gives them."""
+    generator = torch.Generator().manual_seed(1)
+    logits = torch.randn(count, count_logits(loss, kind, SIZES[kind]), generator=generator) * 2
+    rows = torch.arange(count)
+    targets = {
+        "multiclass": rows % 5,
+        "binary": rows % 2,
+        "multilabel": (torch.rand(count, 3, generator=generator) < 0.4).float(),
+        "ordinal": rows % 5,
+        "regression": torch.stack([1 + rows * 8.0, rows / 2 - 5], dim=1),
+        "multioutput": torch.stack([rows % 3, rows // 2 % 2], dim=1),
+        "composite": rows % 12,
+    }
+    return logits, targets[kind]
+
+
+def as_floats(kind: str, targets: torch.Tensor) -> torch.Tensor:
+    """Targets as mixing has them: of classes shares, of several outputs side by side."""
+    if targets.is_floating_point():
+        return targets
+    sizes = [math.prod(SIZES[kind])] if kind == "composite" else SIZES[kind]
+    columns = targets.reshape(len(targets), -1).unbind(dim=1)
+    return torch.cat([functional.one_hot(column, size) for column, size in zip(columns, sizes, strict=True)], dim=1).float()
+
+
+def test_as_many_logits_as_a_task_and_its_loss_need() -> None:
+    assert {(kind, loss): count_logits(loss, kind, SIZES[kind]) for kind, loss in EVERY if kind in ("binary", "ordinal")} == {
+        ("binary", "bce"): 1,
+        ("binary", "cross_entropy"): 2,
+        ("binary", "focal"): 1,
+        ("binary", "f1"): 1,
+        ("ordinal", "mse"): 1,
+        ("ordinal", "mae"): 1,
+        ("ordinal", "huber"): 1,
+        ("ordinal", "cross_entropy"): 5,
+        ("ordinal", "bce"): 4,
+    }
+    others = {"multiclass": 5, "multilabel": 3, "regression": 2, "multioutput": 5, "composite": 7}
+    assert all(count_logits(loss, kind, SIZES[kind]) == others[kind] for kind, loss in EVERY if kind in others)
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.2])
+@pytest.mark.parametrize("soft", [False, True])
+def test_bce_of_one_logit_is_torchs_with_weights_for_each_class(smoothing: float, soft: bool) -> None:
+    logits, targets = task_case("binary", "bce")
+    share = targets * 0.7 + 0.1 if soft else targets.float()
+    given = torch.stack([1 - share, share], dim=1) if soft else targets
+    smooth = share * (1 - smoothing) + smoothing / 2
+    expected = nn.BCEWithLogitsLoss()(logits[:, 0], smooth)
+    torch.testing.assert_close(objective_of("binary", "bce", smoothing).loss(logits, given), expected)
+    each = -3 * smooth * functional.logsigmoid(logits[:, 0]) - 0.5 * (1 - smooth) * functional.logsigmoid(-logits[:, 0])
+    weighted = objective_of("binary", "bce", smoothing, torch.tensor([0.5, 3.0])).loss(logits, given)
+    torch.testing.assert_close(weighted, each.mean())
+
+
+@pytest.mark.parametrize("gamma", [0.0, 0.5, 2.0])
+def test_focal_of_one_logit_is_torchvisions(gamma: float) -> None:
+    logits, targets = task_case("binary", "focal")
+    expected = sigmoid_focal_loss(logits[:, 0], targets.float(), alpha=-1, gamma=gamma, reduction="mean")
+    torch.testing.assert_close(objective_of("binary", "focal", gamma=gamma).loss(logits, targets), expected)
+
+
+def test_one_logit_gives_two_probabilities_as_two_logits_do() -> None:
+    logits, targets = task_case("binary", "bce")
+    expected = torch.cat([1 - logits.sigmoid(), logits.sigmoid()], dim=1)
+    for loss in ("bce", "focal", "f1"):
+        torch.testing.assert_close(objective_of("binary", loss).activation(logits), expected)
+    two = torch.cat([torch.zeros_like(logits), logits], dim=1)
+    torch.testing.assert_close(objective_of("binary", "cross_entropy").activation(two), expected)
+    torch.testing.assert_close(objective_of("binary", "f1").loss(logits, targets), make_objective("f1").loss(two, targets))
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.2])
+def test_bce_of_labels_is_torchs_with_weights_for_what_is_there(smoothing: float) -> None:
+    logits, targets = task_case("multilabel", "bce")
+    smooth, weights = targets * (1 - smoothing) + smoothing / 2, torch.tensor([1.0, 4.0, 0.25])
+    torch.testing.assert_close(objective_of("multilabel", "bce", smoothing).loss(logits, targets), nn.BCEWithLogitsLoss()(logits, smooth))
+    weighted = objective_of("multilabel", "bce", smoothing, weights).loss(logits, targets)
+    torch.testing.assert_close(weighted, nn.BCEWithLogitsLoss(pos_weight=weights)(logits, smooth))
+
+
+@pytest.mark.parametrize("gamma", [0.0, 0.5, 2.0])
+def test_focal_of_labels_is_torchvisions(gamma: float) -> None:
+    logits, targets = task_case("multilabel", "focal")
+    expected = sigmoid_focal_loss(logits, targets, alpha=-1, gamma=gamma, reduction="mean")
+    torch.testing.assert_close(objective_of("multilabel", "focal", gamma=gamma).loss(logits, targets), expected)
+
+
+def test_f1_of_certain_labels_is_scikit_learns() -> None:
+    """The third label is neither there nor given: it counts as 0."""
+    targets = torch.tensor([[1.0, 0, 0], [1, 1, 0], [0, 1, 0], [0, 0, 0]])
+    given = torch.tensor([[1.0, 1, 0], [0, 1, 0], [0, 1, 0], [1, 0, 0]])
+    each = f1_score(targets, given, average=None, zero_division=0)
+    found = objective_of("multilabel", "f1").loss((given * 2 - 1) * 100, targets)
+    assert found.item() == pytest.approx(1 - each.mean(), abs=1e-6)
+    weighted = objective_of("multilabel", "f1", weights=torch.tensor([1.0, 3.0, 2.0])).loss((given * 2 - 1) * 100, targets)
+    assert weighted.item() == pytest.approx(1 - (each * [1, 3, 2]).sum() / 6, abs=1e-6)
+
+
+DISTANCES = {"mse": nn.MSELoss(), "mae": nn.L1Loss(), "huber": nn.HuberLoss()}
+
+
+@pytest.mark.parametrize("name", sorted(DISTANCES))
+def test_numbers_are_learnt_in_units_of_their_standard_deviation(name: str) -> None:
+    logits, targets = task_case("regression", name)
+    objective = make_objective(name, kind="regression", sizes=[1, 1], ranges=SPANS)
+    scaled = (targets - torch.tensor([50.0, -3.0])) / torch.tensor([20.0, 0.5])
+    torch.testing.assert_close(objective.loss(logits, targets), DISTANCES[name](logits, scaled))
+    found = objective.activation(torch.tensor([[0.5, 0.5], [100.0, 100.0], [-100.0, -100.0]]))
+    torch.testing.assert_close(found, torch.tensor([[60.0, -2.75], [100.0, 47.0], [1.0, -53.0]]))  # the first is clipped to 1 to 100
+    torch.testing.assert_close(objective.activation(scaled), targets)
+
+
+def test_bce_of_numbers_is_of_their_way_from_low_to_high() -> None:
+    logits, targets = task_case("regression", "bce")
+    objective = objective_of("regression", "bce")
+    shares = torch.stack([(targets[:, 0] - 1) / 99, (targets[:, 1] + 5) / 6], dim=1)
+    torch.testing.assert_close(objective.loss(logits, targets), nn.BCEWithLogitsLoss()(logits, shares))
+    found = objective.activation(torch.tensor([[0.0, 0.0], [1000.0, 1000.0], [-1000.0, -1000.0]]))
+    assert found.tolist() == [[50.5, -2.0], [100.0, 1.0], [1.0, -5.0]]
+
+
+@pytest.mark.parametrize("name", sorted(DISTANCES))
+def test_ordered_classes_are_the_numbers_of_their_positions(name: str) -> None:
+    logits, targets = task_case("ordinal", name)
+    objective = objective_of("ordinal", name)
+    torch.testing.assert_close(objective.loss(logits, targets), DISTANCES[name](logits[:, 0], (targets - 1.5) / 1.25))
+    assert objective.activation(torch.tensor([[-9.0], [0.4], [9.0]])).tolist() == [[0.0], [2.0], [4.0]]
+    shares = functional.one_hot(targets, 5) * 0.75 + functional.one_hot(targets.roll(1), 5) * 0.25
+    means = targets * 0.75 + targets.roll(1) * 0.25
+    torch.testing.assert_close(objective.loss(logits, shares), DISTANCES[name](logits[:, 0], (means - 1.5) / 1.25))
+
+
+def test_cross_entropy_of_ordered_classes_predicts_their_mean() -> None:
+    logits, targets = task_case("ordinal", "cross_entropy")
+    objective = objective_of("ordinal", "cross_entropy", 0.1)
+    torch.testing.assert_close(objective.loss(logits, targets), nn.CrossEntropyLoss(label_smoothing=0.1)(logits, targets))
+    torch.testing.assert_close(objective.activation(logits)[:, 0], (logits.softmax(1) * torch.arange(5)).sum(1))
+    assert objective.activation(torch.tensor([[0.0, 0, 0, 0, 1000]])).tolist() == [[4.0]]
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.2])
+def test_bce_of_ordered_classes_is_of_the_steps_that_are_passed(smoothing: float) -> None:
+    logits, targets = task_case("ordinal", "bce")
+    objective = objective_of("ordinal", "bce", smoothing)
+    # Of what smoothing gives each of five classes, steps 1 to 4 are passed by those of 4, 3, 2, 1 classes.
+    passed = (targets[:, None] > torch.arange(4)).float() * (1 - smoothing) + smoothing * torch.tensor([0.8, 0.6, 0.4, 0.2])
+    torch.testing.assert_close(objective.loss(logits, targets), nn.BCEWithLogitsLoss()(logits, passed))
+    torch.testing.assert_close(objective.activation(logits)[:, 0], logits.sigmoid().sum(1))
+    assert objective.activation(torch.tensor([[50.0, 50, -50, -50]])).item() == pytest.approx(2)
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_several_outputs_are_the_sum_of_their_losses_and_their_predictions_side_by_side(loss: str) -> None:
+    logits, targets = task_case("multioutput", loss)
+    objective, one = objective_of("multioutput", loss, 0.1), make_objective(loss, 0.1)
+    expected = one.loss(logits[:, :3], targets[:, 0]) + one.loss(logits[:, 3:], targets[:, 1])
+    torch.testing.assert_close(objective.loss(logits, targets), expected)
+    torch.testing.assert_close(objective.activation(logits), torch.cat([one.activation(logits[:, :3]), one.activation(logits[:, 3:])], 1))
+
+
+def products(logits: torch.Tensor) -> torch.Tensor:
+    """(N, 12): class = 4 * first + 2 * second + third, its probability the product of theirs."""
+    first, second, third = (part.softmax(1) for part in logits.split([3, 2, 2], dim=1))
+    return torch.stack([first[:, c // 4] * second[:, c // 2 % 2] * third[:, c % 2] for c in range(12)], dim=1)
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("soft", [False, True])
+def test_cross_entropy_of_composite_classes_is_that_of_the_products(weighted: bool, soft: bool) -> None:
+    logits, targets = task_case("composite", "cross_entropy")
+    weights = torch.linspace(0.5, 3, 12) if weighted else None
+    one = targets if not soft else functional.one_hot(targets, 12) * 0.75 + functional.one_hot(targets.roll(4), 12) * 0.25
+    found = objective_of("composite", "cross_entropy", weights=weights)
+    shares = functional.one_hot(targets, 12).float() if not soft else one
+    each = -(shares * products(logits).log()).sum(1)
+    expected = each if weights is None else each * (shares * weights).sum(1)
+    torch.testing.assert_close(found.loss(logits, one), expected.mean())
+    torch.testing.assert_close(found.activation(logits), products(logits))
+
+
+@pytest.mark.parametrize("loss", ["cross_entropy", "focal", "bce"])
+@pytest.mark.parametrize("weights", [None, torch.linspace(0.5, 3, 12)])
+def test_composite_classes_are_the_sum_of_the_losses_of_their_factors(loss: str, weights: torch.Tensor | None) -> None:
+    logits, targets = task_case("composite", loss)
+    one = make_objective(loss, 0.1)
+    factors = [targets // 4, targets // 2 % 2, targets % 2]
+    parts = logits.split([3, 2, 2], dim=1)
+    each = torch.stack(
+        [sum(one.loss(part[[row]], factor[[row]]) for part, factor in zip(parts, factors, strict=True)) for row in range(12)]  # type: ignore[misc]
+    )
+    expected = each if weights is None else each * weights[targets]
+    torch.testing.assert_close(objective_of("composite", loss, 0.1, weights).loss(logits, targets), expected.mean())
+
+
+def test_f1_of_composite_classes_is_that_of_the_products() -> None:
+    logits, targets = task_case("composite", "f1")
+    weights = torch.linspace(0.5, 3, 12)
+    expected = make_objective("f1", 0.1, class_weights=weights).loss(products(logits).log(), targets)
+    torch.testing.assert_close(objective_of("composite", "f1", 0.1, weights).loss(logits, targets), expected)
+
+
+@pytest.mark.parametrize(("kind", "loss"), [each for each in EVERY if each[0] not in ("regression", "multilabel")])
+def test_classes_of_every_kind_are_shares_of_one(kind: str, loss: str) -> None:
+    logits, targets = task_case(kind, loss)
+    objective = objective_of(kind, loss)
+    torch.testing.assert_close(objective.loss(logits, targets), objective.loss(logits, as_floats(kind, targets)))
+
+
+@pytest.mark.parametrize(("kind", "loss"), [each for each in EVERY if each[1] in ("cross_entropy", "focal", "bce")])
+def test_the_loss_of_mixed_targets_of_every_kind_is_the_mix_of_the_losses(kind: str, loss: str) -> None:
+    """Also of numbers, as far as the loss is linear in them."""
+    logits, targets = task_case(kind, loss)
+    objective, floats = objective_of(kind, loss), as_floats(kind, targets)
+    mixed = 0.7 * objective.loss(logits, floats) + 0.3 * objective.loss(logits, floats.roll(1, 0))
+    torch.testing.assert_close(objective.loss(logits, 0.7 * floats + 0.3 * floats.roll(1, 0)), mixed)
+
+
+@pytest.mark.parametrize(("kind", "loss"), [each for each in EVERY if each[1] != "f1"])
+def test_batches_of_every_kind_add_up_to_the_mean_over_their_images(kind: str, loss: str) -> None:
+    logits, targets = task_case(kind, loss)
+    objective = objective_of(kind, loss)
+    parts = [objective.loss(logits[start:stop], targets[start:stop]) * (stop - start) for start, stop in ((0, 5), (5, 6), (6, 12))]
+    torch.testing.assert_close(objective.loss(logits, targets), torch.stack(parts).sum() / 12)
+
+
+@pytest.mark.parametrize(("kind", "loss"), EVERY)
+@pytest.mark.parametrize("scale", [0.0, 50.0, 1e4])
+@pytest.mark.parametrize("gamma", [0.5, 2.0])
+def test_every_kind_has_finite_losses_and_gradients_and_predictions_in_their_range(
+    kind: str, loss: str, scale: float, gamma: float
+) -> None:
+    logits, targets = task_case(kind, loss)
+    certain = (logits.sign() * scale).requires_grad_()
+    objective = objective_of(kind, loss, gamma=gamma)
+    value = objective.loss(certain, targets)
+    value.backward()
+    assert bool(torch.isfinite(value)) and certain.grad is not None and bool(torch.isfinite(certain.grad).all())
+    found = objective.activation(certain)
+    lows, highs = {"ordinal": ([0.0], [4.0]), "regression": ([1.0, -5.0], [100.0, 1.0])}.get(kind, ([0.0], [1.0]))
+    assert found.dtype == torch.float32 and bool(((found >= torch.tensor(lows)) & (found <= torch.tensor(highs))).all())
+    exclusive: Sequence[int] = {"multioutput": [3, 2], "composite": [12], "binary": [2], "multiclass": [5]}.get(kind, [])
+    for part in torch.split(found, list(exclusive), dim=1) if exclusive else ():
+        torch.testing.assert_close(part.sum(1), torch.ones(12))
+
+
+@pytest.mark.parametrize(("kind", "loss"), EVERY)
+def test_every_kind_computes_in_full_precision_under_autocast(kind: str, loss: str) -> None:
+    logits, targets = task_case(kind, loss)
+    targets = as_floats(kind, targets)
+    halves, objective = logits.to(torch.bfloat16), objective_of(kind, loss)
+    expected = both(objective, halves.float(), targets)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        found = both(objective, halves, targets)
+    for one, other in zip(found, expected, strict=True):
+        assert one.dtype == torch.float32
+        torch.testing.assert_close(one, other)
+
+
+@pytest.mark.parametrize(("kind", "loss"), EVERY)
+def test_every_kind_learns_its_targets(kind: str, loss: str) -> None:
+    """Predictions come near to the targets, each in the form that decisions read."""
+    logits, targets = task_case(kind, loss)
+    learnt = torch.zeros_like(logits, requires_grad=True)
+    objective = objective_of(kind, loss)
+    for _ in range(4):
+        descend(lambda: objective.loss(learnt, targets), learnt)
+    found = objective.activation(learnt.detach())
+    if kind in ("ordinal", "regression"):
+        truth = targets.float().reshape(12, -1)
+        scale = torch.tensor([20.0, 0.5]) if kind == "regression" else torch.tensor([1.25])
+        assert bool(((found - truth).abs() < scale / 2).all())
+    else:
+        assert float((found - as_floats(kind, targets)).abs().max()) < 0.5
