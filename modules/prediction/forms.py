@@ -293,11 +293,10 @@ def _first_fraction(cells: Cells) -> str:
 def _mismatch(where: str, columns: Mapping[str, Cells], question: Question) -> DataError:
     task = question.task
     if task.kind == "ordinal":
-        return DataError(
-            f"{where}: expected one column for the class, got {shorten(columns) or 'none'}; task = ordinal has no probabilities"
-        )
+        found = shorten(map(repr, columns)) or "none"
+        return DataError(f"{where}: expected one column, for the class, got {found}; task = ordinal has no probability of each")
     names = asked_names(task) if task.kind == "multioutput" else task.columns
     many = {"class": "expected one column for the class, or one a class", "label": "expected one column for the labels, or one a label"}
     expected = many.get(question.noun, f"expected one column for each {question.noun}")
-    found = [name for name in columns if not is_index(name)]
-    return DataError(f"{where}: {expected}; {tell_name_difference(found, names, question.noun)}")
+    there = [name for name in columns if not is_index(name)]
+    return DataError(f"{where}: {expected}; {tell_name_difference(there, names, question.noun)}")

@@ -68,9 +68,8 @@ def read_template(path: Path | None, id_column: str, test_ids: Text, question: Q
     table = read_table(path, "data", "sample_submission")
     name, ids, rows = _read_rows(path, table, id_column, known, question.task)
     form = find_form(str(path), table, name, rows.asked, question)
-    return Template(
-        path, table, name, tuple(ids), rows.images, form, tuple(f"{path.name}: {each}" for each in (*rows.remarks, *form.remarks))
-    )
+    remarks = tuple(_told(path, each) for each in (*rows.remarks, *form.remarks))
+    return Template(path, table, name, tuple(ids), rows.images, form, remarks)
 
 
 def _make_table(id_column: str, ids: list[str], task: Task) -> pd.DataFrame:
@@ -98,12 +97,12 @@ def _read_rows(path: Path, table: pd.DataFrame, id_column: str, known: list[str]
 def _match_rows(path: Path, ids: list[str], known: list[str], task: Task) -> Rows:
     found = match_ids(ids, known)
     if found is not None:
-        return Rows(tuple(found.of[name] for name in ids), None, _told(found))
+        return Rows(tuple(found.of[name] for name in ids), None, _remarks(found))
     names = asked_names(task)
     split = split_row_ids(ids, names)
     found = None if split is None else match_ids(list(dict.fromkeys(split.images)), known)
     if split is not None and found is not None:
-        return Rows(tuple(found.of[image] for image in split.images), split.asked, _told(found))
+        return Rows(tuple(found.of[image] for image in split.images), split.asked, _remarks(found))
     differ = tell_id_difference(ids, known)
     ends = sum(name.endswith(names) for name in ids) if len(names) > 1 else 0
     if ends > len(ids) / 2 and not set(ids) & set(known):  # it looks like rows, and something is missing or too many
@@ -111,11 +110,11 @@ def _match_rows(path: Path, ids: list[str], known: list[str], task: Task) -> Row
     raise DataError(f"{path}: {differ}")
 
 
-def _where(path: Path, remark: str) -> str:
-    """The remark with the file's name; warnings begin as all others do."""
+def _remarks(found: Match) -> tuple[str, ...]:
+    return (f"its ids are those of the test set but for {found.but_for}",) if found.but_for else ()
+
+
+def _told(path: Path, remark: str) -> str:
+    """The remark with the file's name; a warning begins as all others do."""
     told = remark.removeprefix(WARNING)
     return f"{WARNING if told != remark else ''}{path.name}: {told}"
-
-
-def _told(found: Match) -> tuple[str, ...]:
-    return (f"its ids are those of the test set but for {found.but_for}",) if found.but_for else ()
