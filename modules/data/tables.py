@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -77,6 +78,16 @@ def read_records(file: TextIO, separates: str) -> tuple[list[str], Iterator[tupl
             before = records.line_num
 
     return header, rows()
+
+
+def header_of(path: Path, option: str) -> list[str]:
+    """The names of a table's columns, without its rows. Raises as `read_table`."""
+    return open_table(path, "data", option, lambda file, separates: read_records(file, separates)[0])
+
+
+def is_index(name: str) -> bool:
+    """Whether a column is called as pandas calls the numbers of rows, once they were written to a table or read back."""
+    return re.fullmatch(r"\s*|Unnamed: \d+", name, re.ASCII) is not None
 
 
 def separator(path: Path) -> str:

@@ -13,6 +13,7 @@ import numpy as np
 from modules.compute.process import Process, start_process
 from modules.config.errors import OptionError, gather
 from modules.config.schema import Config
+from modules.data.labels import separator_of
 from modules.data.samples import Samples
 from modules.data.sources import as_laid_out, contest_folder, id_column, load_test, template_path
 from modules.data.task import Targets
@@ -22,8 +23,10 @@ from modules.jobs.passes import predict_members
 from modules.jobs.remarks import say
 from modules.jobs.trained import TrainedRun
 from modules.prediction.ensemble import combine
+from modules.prediction.forms import Question
 from modules.prediction.predictions import Predictions, check_predictions
-from modules.prediction.submission import Template, find_output, name_after, read_answers, read_template, write_submission
+from modules.prediction.submission import find_output, name_after, read_answers, write_submission
+from modules.prediction.template import Template, read_template
 
 
 @dataclass(frozen=True)
@@ -60,13 +63,16 @@ def load_test_set(config: Config, runs: Sequence[TrainedRun]) -> TestSet:
             return samples.targets
         return read_answers(Path(path), column, data, samples.ids, run.task)
 
+    separates = separator_of(data if data.label_separator else run.config.data)
+    question = Question(run.task, run.metric, separates, run.config.hyper_params.map_at)
     template, known, output, *_ = gather(
-        lambda: read_template(own_template, column, samples.ids, run.task, run.metric),
+        lambda: read_template(own_template, column, samples.ids, question),
         answers,
         lambda: find_output(submissions, config.inference.output, inputs),
         lambda: refuse_bad_images(samples),
         lambda: submissions.mkdir(parents=True, exist_ok=True),
     )
+    say(*template.remarks)
     if config.inference.ensemble == "rank" and not template.takes_probability:
         say(
             "warning: rank is made for scores that go by order, such as roc_auc; the class of the highest rank may not be the most probable"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from filelock import FileLock
+from numpy.typing import NDArray
 
 from modules.compute.storage import write_json, write_text
 from modules.config.errors import DataError, OptionError, shorten
@@ -20,10 +20,11 @@ from modules.config.schema import Data
 from modules.data.labels import encode_targets
 from modules.data.samples import Text
 from modules.data.tables import column_of_ids, parse_table, read_table, separator
-from modules.data.task import Targets, Task
-from modules.prediction.decisions import PLAIN
-from modules.prediction.metrics import Metric
-from modules.prediction.predictions import Predictions, check_predictions, save_predictions, tell, to_csv
+from modules.data.task import SUM_TO_ONE, Targets, Task
+from modules.prediction.decisions import PLAIN, Decision
+from modules.prediction.forms import Form
+from modules.prediction.predictions import Predictions, Values, check_predictions, save_predictions, tell, to_csv
+from modules.prediction.template import Template
 
 LEDGER = "ledger.csv"
 PREDICTIONS = "predictions"  # a folder beside the submissions: what each was made of, as pseudo_labels takes it
@@ -31,60 +32,18 @@ LONGEST_NAME = 120  # bytes of UTF-8, of which a file's name may have 255
 LEDGER_COLUMNS = ("file", "run", "cv_score", "date", "public_score", "private_score")
 
 
-@dataclass(frozen=True)
-class Template:
-    """The contest's sample submission, known to fit the test set. columns: those to fill. form: what goes in, in words.
-
-    path: None for one that was made, since the source has none.
-    """
-
-    path: Path | None
-    table: pd.DataFrame
-    ids: tuple[str, ...]
-    columns: tuple[str, ...]
-    form: str
-    takes_probability: bool
-
-
-def read_template(path: Path | None, id_column: str, test_ids: Text, task: Task, metric: Metric) -> Template:
-    """The template, looked at before anything is predicted; without a `path` one is made: the ids, and a column `label`.
-
-    One column besides the id takes the class, or where there are two classes and the metric wants probabilities, that of
-    the second one. Several take a probability a class, and are named as the classes are. Raises DataError where ids or
-    columns do not fit.
-    """
-    if path is None:
-        table = pd.DataFrame({id_column: test_ids, "label": ""})
-        ids = [str(name) for name in test_ids]
-    else:
-        table = read_table(path, "data", "sample_submission")
-        ids = column_of_ids(table, id_column, path)
-        _check_ids(path, ids, [str(name) for name in test_ids])
-    columns = tuple(str(name) for name in table.columns if name != id_column)
-    takes_probability = len(columns) > 1 or (metric.takes == "values" and len(task.columns) == 2)
-    if len(columns) == 1:
-        value = f"the probability of {task.columns[1]}" if takes_probability else "the class"
-        form = f"{value} in column '{columns[0]}'"
-    else:
-        assert path is not None
-        _check_class_columns(path, columns, task.columns)
-        form = f"a probability for each of {len(columns)} classes"
-    return Template(path, table, tuple(ids), columns, form, takes_probability)
-
-
-def fill_template(template: Template, predictions: Predictions) -> pd.DataFrame:
+def fill_template(template: Template, predictions: Predictions, decision: Decision = PLAIN) -> pd.DataFrame:
     """The template's rows, in its order, with the predictions in its columns. Raises DataError for NaN and the like."""
     check_predictions(predictions, "predictions")
+    form, filled = template.fill, template.table.copy()
     row_of = {str(name): row for row, name in enumerate(predictions.ids)}
-    rows = np.array([row_of[name] for name in template.ids])
-    filled = template.table.copy()
-    if not template.takes_probability:
-        (labels,) = tell("", predictions.task, PLAIN.decide(predictions.task, predictions.values)).values()
-        filled[template.columns[0]] = [labels[row] for row in rows]
-        return filled
-    position = {name: index for index, name in enumerate(predictions.task.columns)}
-    for name in template.columns:
-        filled[name] = predictions.values[rows, position[name] if len(template.columns) > 1 else 1]
+    rows = np.array([row_of[name] for name in template.images], dtype=np.int64)
+    answers = _answers(form, predictions, decision)
+    if form.by_rows:
+        filled[form.columns[0]] = answers[rows, np.array(form.places, dtype=np.int64)]
+    else:
+        for name, place in zip(form.columns, form.places, strict=True):
+            filled[name] = answers[rows, place]
     return filled
 
 
@@ -96,21 +55,22 @@ def write_submission(
     manifest: Mapping[str, Any],
     cv_score: float | None,
     output: Path | None = None,
+    decision: Decision = PLAIN,
 ) -> Path:
     """Writes `folder/name.csv`, `name.json` beside it, `predictions/name.csv` and a row of the ledger; returns the CSV's path.
 
     Nothing that is there is overwritten: a second submission of that name is called `name-2`. The ledger keeps what the
     person wrote into it, further columns too. `output`: a copy, which replaces the one before.
     """
-    table, separates = fill_template(template, predictions), separator(template.path) if template.path else ","
-    text = to_csv(table, separates)
-    _check_written(text, table, separates)
+    separates = separator(template.path) if template.path else ","
+    text = to_csv(fill_template(template, predictions, decision), separates)
+    _check_written(text, separates, template, predictions)
     folder.mkdir(parents=True, exist_ok=True)
     with FileLock(folder / f".{LEDGER}.lock"):
         ledger = _read_ledger(folder / LEDGER)
         path = _free_name(folder, name, output)
         (folder / PREDICTIONS).mkdir(exist_ok=True)
-        save_predictions(folder / PREDICTIONS / path.name, predictions)
+        save_predictions(folder / PREDICTIONS / path.name, predictions, decision=decision)
         write_text(path, text)
         write_json(path.with_suffix(".json"), {"file": path.name, "form": template.form, **manifest})
         score = "" if cv_score is None else f"{cv_score:.6g}"
@@ -169,23 +129,36 @@ def read_answers(path: Path, id_column: str, data: Data, test_ids: Text, task: T
     return encode_targets(table.iloc[[row_of[str(name)] for name in test_ids]], data, task, path)
 
 
-def _check_ids(path: Path, ids: list[str], test_ids: list[str]) -> None:
-    missing, left = sorted(set(ids) - set(test_ids)), sorted(set(test_ids) - set(ids))
-    told = []
-    if missing:
-        told.append(f"{len(missing)} ids of the template are not in the test set ({shorten(missing, 3)})")
-    if left:
-        told.append(f"{len(left)} ids of the test set are not in the template ({shorten(left, 3)})")
-    if told:
-        raise DataError(f"{path}: {'; '.join(told)}")
+def _answers(form: Form, predictions: Predictions, decision: Decision) -> NDArray[Any]:
+    """(N, things that can be told): what the form's places choose from; text, or numbers."""
+    task, values = predictions.task, predictions.values
+    if form.kind == "probability":
+        return values if predictions.are_ranks or task.kind not in SUM_TO_ONE else _summing_to_one(task, values)
+    if form.kind == "number":
+        if task.kind != "ordinal":
+            return values
+        return np.interp(values.astype(np.float64), np.arange(len(task.classes)), [int(name) for name in task.classes])
+    if form.kind == "top":
+        best = np.argsort(-values, axis=1, kind="stable")[:, : form.top]
+        return _text([[form.between.join(task.classes[place] for place in row)] for row in best])
+    decided = decision.decide(task, values)
+    if form.kind == "flag":
+        return np.asarray(decided, dtype=np.int64)
+    if form.kind == "list":
+        return _text([[form.between.join(name for name, there in zip(task.classes, row, strict=True) if there)] for row in decided])
+    return _text(list(zip(*tell("", task, decided).values(), strict=True)))
 
 
-def _check_class_columns(path: Path, columns: tuple[str, ...], classes: tuple[str, ...]) -> None:
-    missing, unknown = [name for name in classes if name not in columns], [name for name in columns if name not in classes]
-    if missing or unknown or len(columns) != len(set(columns)):
-        found = [f"no column for class {shorten(missing)}"] if missing else []
-        found += [f"no class for column {shorten(unknown)}"] if unknown else []
-        raise DataError(f"{path}: expected one column for the class, or one a class; {'; '.join(found) or 'a column stands twice'}")
+def _text(rows: Sequence[Sequence[str]]) -> NDArray[np.object_]:
+    return np.array(rows, dtype=object)
+
+
+def _summing_to_one(task: Task, values: Values) -> NDArray[np.float64]:
+    """In 64 bits, so that what is written sums to 1 to the digits that are written."""
+    scaled = values.astype(np.float64)
+    for part in task.parts:
+        scaled[:, part] /= scaled[:, part].sum(axis=1, keepdims=True)
+    return scaled
 
 
 def _read_ledger(path: Path) -> pd.DataFrame:
@@ -207,10 +180,28 @@ def _free_name(folder: Path, name: str, output: Path | None) -> Path:
     return path
 
 
-def _check_written(text: str, table: pd.DataFrame, separates: str) -> None:
-    """The text read back must be the table: as many rows, the same header, no blank cell."""
-    back = parse_table(io.StringIO(text), separates)
-    assert list(back.columns) == [str(name) for name in table.columns] and len(back) == len(table)
-    blank = [str(name) for name in back.columns if (back[name] == "").any()]
+def _check_written(text: str, separates: str, template: Template, predictions: Predictions) -> None:
+    """The text read back must be the template, filled: its header, its ids in their order, no blank cell but where a list may be
+    empty, finite numbers, and rows that sum to 1 where they should. Raises DataError."""
+    back, form, task = parse_table(io.StringIO(text), separates), template.fill, predictions.task
+    assert list(back.columns) == [str(name) for name in template.table.columns]
+    assert tuple(back[template.id_column]) == template.ids
+    blank = [] if form.kind == "list" else [name for name in form.columns if (back[name].str.strip() == "").any()]
     if blank:
         raise DataError(f"the submission would have blank cells in {shorten(blank)}")
+    if form.kind not in ("number", "probability"):
+        return
+    numbers = back[list(form.columns)].to_numpy(dtype=np.float64)
+    assert np.isfinite(numbers).all()
+    if form.sums_to_one(task) and not predictions.are_ranks:
+        assert np.abs(_sums(numbers, template, task) - 1).max() < 1e-6
+
+
+def _sums(numbers: NDArray[np.float64], template: Template, task: Task) -> NDArray[np.float64]:
+    """The sum of every image's probabilities, of each output, as they are written."""
+    form = template.fill
+    if form.by_rows:
+        images = np.unique(np.array(template.images), return_inverse=True)[1]
+        return np.asarray(np.bincount(images, weights=numbers[:, 0]), dtype=np.float64)
+    by_place = numbers[:, np.argsort(form.places)]
+    return np.stack([by_place[:, part].sum(axis=1) for part in task.parts])

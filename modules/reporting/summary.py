@@ -8,7 +8,7 @@ from typing import Any
 
 from modules.config.errors import shorten
 from modules.models.build import full_name
-from modules.prediction.submission import Template
+from modules.prediction.template import Template
 from modules.runs.directory import RunDirectory
 from modules.training.plan import Plan
 from modules.training.warm_start import WarmStart

@@ -12,17 +12,27 @@ import pandas as pd
 import pytest
 
 from modules.config.errors import DataError, OptionError
-from modules.prediction.metrics import METRICS, Metric
+from modules.config.schema import Data, HyperParams
+from modules.data.task import Output, Scale, Task, classification
+from modules.prediction.decisions import PLAIN
+from modules.prediction.forms import Question
+from modules.prediction.metrics import Metric, find_metric
 from modules.prediction.predictions import Predictions
-from modules.prediction.submission import Template, fill_template, name_after, read_answers, read_template, write_submission
+from modules.prediction.submission import fill_template, name_after, read_answers, write_submission
+from modules.prediction.template import Template, read_template
 
+METRICS = {name: find_metric(HyperParams(metric=name), "multiclass") for name in ("accuracy", "macro_f1", "log_loss", "roc_auc")}
 ACCURACY = METRICS["accuracy"]
 MANIFEST = {"run": "baseline", "members": [0, 1], "score": 0.5}
 
 
 def predictions(ids: list[str], classes: tuple[str, ...] = ("cat", "dog", "eel"), seed: int = 0) -> Predictions:
     values = np.random.default_rng(seed).dirichlet(np.ones(len(classes)), len(ids)).astype(np.float32)
-    return Predictions(np.array(ids), classes, values)
+    return Predictions(np.array(ids), classification("label", classes), values)
+
+
+def labels(given: Predictions) -> list[str]:
+    return [given.task.classes[place] for place in PLAIN.decide(given.task, given.values)]
 
 
 def template(text: str) -> Path:
@@ -31,7 +41,7 @@ def template(text: str) -> Path:
 
 
 def fitted(path: Path, given: Predictions, metric: Metric = ACCURACY, id_column: str = "id") -> Template:
-    return read_template(path, id_column, given.ids, given.classes, metric)
+    return read_template(path, id_column, given.ids, Question(given.task, metric))
 
 
 def submit(path: Path, given: Predictions, name: str = "sub", metric: Metric = ACCURACY, id_column: str = "id") -> Path:
@@ -46,7 +56,7 @@ def cells(path: Path, separates: str = ",") -> list[list[str]]:
 def test_rows_are_in_the_templates_order_whatever_the_order_of_the_test_set() -> None:
     given = predictions(["d", "b", "a", "c"])
     path = submit(template("id,label\nc,x\na,x\nd,x\nb,x\n"), given)
-    label = dict(zip(given.ids, given.labels(), strict=True))
+    label = dict(zip(given.ids, labels(given), strict=True))
     assert len(set(label.values())) > 1
     assert cells(path) == [["id", "label"], *([name, label[name]] for name in "cadb")]
     assert path == Path("submissions/sub.csv")
@@ -54,7 +64,7 @@ def test_rows_are_in_the_templates_order_whatever_the_order_of_the_test_set() ->
 
 def test_labels_are_written_as_they_are_called() -> None:
     classes = ("007", "NA", "a, b", 'the "best"', "猫")
-    given = Predictions(np.array(list("abcde")), classes, np.eye(5, dtype=np.float32))
+    given = Predictions(np.array(list("abcde")), classification("kind", classes), np.eye(5, dtype=np.float32))
     file = template("id,kind\na,\nb,\nc,\nd,\ne,\n")
     assert fitted(file, given).form == "the class in column 'kind'"
     path = submit(file, given)
@@ -71,7 +81,7 @@ def test_class_columns_are_filled_by_name_in_the_templates_order() -> None:
     assert header == ["eel", "id", "cat", "dog"]
     assert [row[1] for row in rows] == ["a", "b"]
     found = np.array([[row[2], row[3], row[0]] for row in rows], dtype=np.float32)
-    assert np.array_equal(found, given.probabilities[[1, 0]])
+    assert np.allclose(found, given.values[[1, 0]], rtol=2e-7, atol=0)
 
 
 @pytest.mark.parametrize("name", ["log_loss", "roc_auc"])
@@ -81,14 +91,14 @@ def test_two_classes_and_a_metric_of_probabilities_want_that_of_the_second(name:
     assert fitted(file, given, METRICS[name]).form == "the probability of yes in column 'target'"
     path = submit(file, given, metric=METRICS[name])
     found = np.array([row[1] for row in cells(path)[1:]], dtype=np.float32)
-    assert np.array_equal(found, given.probabilities[[1, 0, 2], 1])
+    assert np.allclose(found, given.values[[1, 0, 2], 1], rtol=2e-7, atol=0)
 
 
 @pytest.mark.parametrize(("name", "classes"), [("accuracy", ("no", "yes")), ("macro_f1", ("no", "yes")), ("log_loss", ("a", "b", "c"))])
 def test_otherwise_one_column_is_the_class(name: str, classes: tuple[str, ...]) -> None:
     given = predictions(["a", "b"], classes)
     form = fitted(template("id,target\na,0\nb,0\n"), given, METRICS[name])
-    assert form.form == "the class in column 'target'" and fill_template(form, given)["target"].tolist() == given.labels()
+    assert form.form == "the class in column 'target'" and fill_template(form, given)["target"].tolist() == labels(given)
 
 
 REFUSED: list[tuple[str, list[str], str]] = [
@@ -101,7 +111,7 @@ REFUSED: list[tuple[str, list[str], str]] = [
     ("id,cat,dog,eal\na,0,0,0\n", ["a"], r"no column for class eel; no class for column eal"),
     ("id,cat,dog,eel,fox\na,0,0,0,0\n", ["a"], r"no class for column fox"),
     ("id,cat,dog,eel,eel\na,0,0,0,0\n", ["a"], r"column 'eel' stands more than once in its header$"),
-    ("name,label\na,0\n", ["a"], r"template\.csv has no column 'id'"),
+    ("name,label\nx,0\n", ["a"], r"template\.csv has no column 'id'"),
     ("id\na\n", ["a"], r"expected one column for the class, or one a class"),
 ]
 
@@ -115,7 +125,7 @@ def test_a_template_that_does_not_fit_is_refused_and_nothing_written(text: str, 
 
 @pytest.mark.parametrize("value", [np.nan, 2.0])
 def test_no_probability_is_submitted_that_is_none(value: float) -> None:
-    given = Predictions(np.array(["a"]), ("x", "y"), np.array([[value, 0.5]], dtype=np.float32))
+    given = Predictions(np.array(["a"]), classification("label", ("x", "y")), np.array([[value, 0.5]], dtype=np.float32))
     with pytest.raises(DataError, match=r"^predictions: "):
         submit(template("id,label\na,0\n"), given)
     assert not Path("submissions").exists()
@@ -128,7 +138,7 @@ def test_a_templates_separator_is_kept(separates: str) -> None:
     path = submit(template("".join(f"{separates.join(line)}\n" for line in lines)), given)
     header, *rows = cells(path, separates)
     assert header == ["id", "cat", "dog", "eel"] and [row[0] for row in rows] == ["b", "a,1"]
-    assert np.array_equal(np.array([row[1:] for row in rows], dtype=np.float32), given.probabilities[[1, 0]])
+    assert np.allclose(np.array([row[1:] for row in rows], dtype=np.float32), given.values[[1, 0]], rtol=2e-7, atol=0)
 
 
 def test_ids_are_text_and_a_byte_order_mark_is_none_of_them() -> None:
@@ -140,7 +150,7 @@ def test_ids_are_text_and_a_byte_order_mark_is_none_of_them() -> None:
 def test_the_id_column_may_stand_anywhere_and_be_called_anything() -> None:
     given = predictions(["a", "b"])
     path = submit(template("label,File Name\n0,b\n0,a\n"), given, id_column="File Name")
-    label = dict(zip(given.ids, given.labels(), strict=True))
+    label = dict(zip(given.ids, labels(given), strict=True))
     assert cells(path) == [["label", "File Name"], [label["b"], "b"], [label["a"], "a"]]
 
 
@@ -217,24 +227,59 @@ def test_a_damaged_ledger_is_told_before_anything_is_written() -> None:
 
 def test_answers_are_found_by_id_in_any_order_with_rows_to_spare() -> None:
     Path("answers.csv").write_text("kind,name\ndog,007\ncat,zzz\ndog,b\ncat,a\nfox,7\n")
-    found = read_answers(Path("answers.csv"), "name", "kind", np.array(["a", "b", "007"]), ("dog", "cat"))
+    data, task = Data(label_columns=("kind",)), classification("kind", ("dog", "cat"))
+    found = read_answers(Path("answers.csv"), "name", data, np.array(["a", "b", "007"]), task)
     assert found.tolist() == [1, 0, 0] and found.dtype == np.int64
+
+
+SCALE = Scale(5.0, 2.0, 0.0, 10.0)
+UV: dict[str, object] = {"label_columns": ("u", "v")}
+PQ: dict[str, object] = {"label_columns": ("p", "q")}
+TASKS: list[tuple[Task, dict[str, object], str, list[object]]] = [
+    (classification("y", ("no", "yes"), "binary"), {}, "y\nyes\nno\n", [0, 1]),
+    (Task("ordinal", (Output("y", ("0", "1", "2"), SCALE),)), {}, "y\n2\n0\n", [0, 2]),
+    (Task("regression", (Output("y", (), SCALE),)), {}, "y\n2.5\n-1e3\n", [[-1000.0], [2.5]]),
+    (
+        Task("regression", (Output("u", (), SCALE), Output("v", (), SCALE))),
+        {"label_columns": ("u", "v")},
+        "u,v\n1,2\n3,4\n",
+        [[3, 4], [1, 2]],
+    ),
+    (classification("y", ("p", "q", "r"), "multilabel"), {"label_separator": "pipe"}, 'y\np|r\n""\n', [[0, 0, 0], [1, 0, 1]]),
+    (classification("labels", ("p", "q"), "multilabel"), PQ, "p,q\n1,1\n0,1\n", [[0, 1], [1, 1]]),
+    (
+        Task("multioutput", (Output("u", ("a", "b")), Output("v", ("0", "1")))),
+        {"label_columns": ("u", "v")},
+        "u,v\na,1\nb,0\n",
+        [[1, 0], [0, 1]],
+    ),
+    (classification("class", ("p", "q")), PQ, "p,q\n1,0\n0,1\n", [1, 0]),
+    (classification("class", ("p", "q")), PQ, "p,q\n3,1\n0,5\n", [[0, 1], [0.75, 0.25]]),
+]
+
+
+@pytest.mark.parametrize(("task", "options", "text", "expected"), TASKS)
+def test_answers_of_every_task_are_read(task: Task, options: dict[str, object], text: str, expected: list[object]) -> None:
+    header, first, second, _ = text.split("\n")
+    Path("answers.csv").write_text(f"id,{header}\nb,{first}\na,{second}\n")
+    data = Data(task=task.kind, **{"label_columns": ("y",), **options})
+    assert read_answers(Path("answers.csv"), "id", data, np.array(["a", "b"]), task).tolist() == expected
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
         ("id,label\na,cat\n", r"^answers\.csv: 2 of 3 ids are not in it: b, c; blank \[inference\] answers if unknown$"),
-        ("id,label\na,cat\nb,fox\nc,\n", r"^answers\.csv: labels that the model does not know: , fox$"),
-        ("id,label\na,cat\nb,Dog\nc,cat\n", r"^answers\.csv: labels that the model does not know: Dog$"),
-        ("id,kind\na,cat\n", r"^answers\.csv: no column 'label'; it has id, kind$"),
+        ("id,label\na,cat\nb,fox\nc,\n", r"^answers\.csv: labels that no training sample has: '', 'fox'$"),
+        ("id,label\na,cat\nb,Dog\nc,cat\n", r"^answers\.csv: labels that no training sample has: 'Dog' \(did you mean dog\?\)$"),
+        ("id,kind\na,cat\nb,cat\nc,cat\n", r"answers\.csv has no column 'label'; it has id, kind$"),
         ("id,label\na,cat\na,cat\n", r"stand more than once: 'a' in lines 2 and 3$"),
     ],
 )
 def test_answers_that_do_not_fit_are_refused(text: str, message: str) -> None:
     Path("answers.csv").write_text(text)
-    with pytest.raises(DataError, match=message):
-        read_answers(Path("answers.csv"), "id", "label", np.array(["a", "b", "c"]), ("cat", "dog"))
+    with pytest.raises((DataError, OptionError), match=message):
+        read_answers(Path("answers.csv"), "id", Data(), np.array(["a", "b", "c"]), classification("label", ("cat", "dog")))
 
 
 def test_the_copy_is_told_from_the_submission_however_its_path_is_written() -> None:

@@ -12,10 +12,11 @@ from modules.config.errors import DataError, OptionError, gather, shorten
 from modules.config.schema import Data
 from modules.data.images import ImageArrays, ImageChannels, ImageFiles
 from modules.data.labels import read_task
+from modules.data.row_ids import asked_names, split_row_ids
 from modules.data.samples import Samples, Text
 from modules.data.sources.corrections import correct_table
 from modules.data.sources.pixel_table import read_pixel_table
-from modules.data.tables import column, column_of_ids, read_table
+from modules.data.tables import column, column_of_ids, header_of, is_index, read_table
 from modules.data.task import Task
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
@@ -40,10 +41,16 @@ def load_test(data: Data, folder: Path, task: Task) -> Samples:
     name, option = (data.test_csv, "test_csv") if data.test_csv else (data.sample_submission, "sample_submission")
     path = folder / name
     table, pixels = read_part(path, option, data, folder)
-    ids = column_of_ids(table, id_column(data, folder), path)
-    names = column(table, data.image_column, path, "image_column") if data.test_csv and data.image_column else ids
-    images = image_files(data, names, folder / data.test_images) if pixels is None else pixels
-    return Samples(ids=np.array(ids), images=images, task=task)
+    key, own = _row_column(table, data, folder), id_column(data, folder)
+    ids = column_of_ids(table, key, path)
+    named = data.image_column if data.test_csv else None
+    named = named or (own if own != key and own in table.columns else None)
+    names = column(table, named, path, "image_column") if named else ids
+    if pixels is not None:
+        return Samples(ids=np.array(ids), images=pixels, task=task)
+    root = folder / data.test_images
+    ids, names = _once_an_image(ids, names, data, task, root)
+    return Samples(ids=np.array(ids), images=image_files(data, names, root), task=task)
 
 
 def declared_folds(data: Data, folder: Path, name: str, samples: Samples) -> Text:
@@ -80,7 +87,41 @@ def id_column(data: Data, folder: Path) -> str:
     if not path.is_file():
         message = f"{path}: no such file; it names the id column too, unless [data] id_column does"
         raise OptionError("data", "sample_submission", message)
-    return str(read_table(path, "data", "sample_submission").columns[0])
+    names = header_of(path, "sample_submission")
+    name = names[1] if is_index(names[0]) and len(names) > 2 else names[0]
+    train = folder / data.train_csv
+    if data.image_column and train.is_file():
+        known = header_of(train, "train_csv")
+        if name not in known and data.image_column in known:  # the template's rows are not images
+            return data.image_column
+    return name
+
+
+def _row_column(table: pd.DataFrame, data: Data, folder: Path) -> str:
+    """The column of ids of the test's table: id_column, or where the template has another one, which the table has too, that one."""
+    name, template = id_column(data, folder), folder / data.sample_submission
+    if template.is_file():
+        names = header_of(template, "sample_submission")
+        if name not in names and names[0] in table.columns:
+            return names[0]
+    return name
+
+
+def _once_an_image(ids: list[str], names: list[str], data: Data, task: Task, root: Path) -> tuple[list[str], list[str]]:
+    """Where the table has several rows an image, every image's id and name once; else both as they are.
+
+    Which it is, the names tell, where a column has them: they come several times. Else the files do.
+    """
+    rows = split_row_ids(ids, asked_names(task))
+    if rows is None:
+        return ids, names
+    first = rows.first_rows()
+    images = [rows.images[row] for row in first]
+    if names is not ids:
+        once = len(set(names)) == len(images) == len(set(zip(names, rows.images, strict=True)))
+        return (images, [names[row] for row in first]) if once else (ids, names)
+    there = [image_files(data, each, root).sizes().max() >= 0 for each in (ids, images)]
+    return (images, images) if there == [False, True] else (ids, names)
 
 
 def _corrected(table: pd.DataFrame, data: Data, folder: Path) -> pd.DataFrame:
