@@ -26,7 +26,7 @@ def infer(command: Command) -> None:
         print("".join(f"{line}\n" for line in describe_blend(config, blend)), end="", flush=True)
     predictions = predict_test(config, blend, test.samples, process, quiet)
     path = submit(config, blend, test, predictions)
-    score = None if test.answers is None else blend.metric.measure(blend.task, test.answers, predictions.values)
+    score = None if test.answers is None else blend.metric.measure(blend.task, test.answers, predictions.values, blend.decision)
     print(*describe_submission(path, test.template, score, blend.metric.name, test.output), sep="\n")
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from modules.config.own_code import OwnCode
 from modules.config.schema import Config, Data, Split
-from modules.config.tasks import LOSSES_OF, METRICS_OF, choose_loss
+from modules.config.tasks import LOSSES_OF, METRICS_OF, OF_VALUES, choose_loss, choose_metric
 
 
 @dataclass(frozen=True)
@@ -136,12 +136,31 @@ def _of_targets(config: Config) -> Iterator[Contradiction]:
         yield Contradiction((("split", "method"), task), message)
     if config.split.method == "stratified" and data.task in ("multilabel", "multioutput"):
         yield Contradiction((("split", "method"), task), "stratified needs one class an image, or a number; use multilabel_stratified")
+    yield from _of_decisions(config)
     if config.inference.empty_labels != "best" and data.task != "multilabel":
         yield Contradiction(
             (("inference", "empty_labels"), task), f"only task = multilabel has rows without a label, and task is {data.task}"
         )
     if config.inference.unknown_class is not None and data.task not in ("multiclass", "binary"):
         yield Contradiction((("inference", "unknown_class"), task), f"goes with task = multiclass, and task is {data.task}")
+
+
+def _of_decisions(config: Config) -> Iterator[Contradiction]:
+    """What is fitted of how probabilities become labels, where a task or its metric has no such thing."""
+    data, inference = config.data, config.inference
+    task, decision = ("data", "task"), ("inference", "decision")
+    metric = choose_metric(config.hyper_params.metric, data.task)
+    if inference.decision == "global" and data.task not in ("multilabel", "binary"):
+        yield Contradiction((decision, task), f"global is one threshold, and task = {data.task} has none; use auto, plain or per_class")
+    elif inference.decision == "per_class" and data.task == "regression":
+        yield Contradiction((decision, task), "task = regression decides nothing; use auto or plain")
+    elif inference.decision in ("global", "per_class") and metric in OF_VALUES:
+        message = f"{inference.decision} is fitted to a score of labels, and metric = {metric} takes none; use auto or plain"
+        yield Contradiction((decision, ("hyper_params", "metric"), task), message)
+    if inference.unknown_class is None and inference.unknown_below != "auto":
+        yield Contradiction(
+            (("inference", "unknown_below"), ("inference", "unknown_class")), "nothing is given below it without unknown_class"
+        )
 
 
 def _of_sources(config: Config) -> Iterator[Contradiction]:

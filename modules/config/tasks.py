@@ -13,6 +13,7 @@ LOSSES_OF: Mapping[str, tuple[str, ...]] = {
     "multioutput": ("cross_entropy", "focal", "bce", "f1"),
 }
 OF_CLASSES = ("accuracy", "macro_f1", "micro_f1", "balanced_accuracy", "macro_recall", "log_loss", "roc_auc", "average_precision", "qwk")
+OF_VALUES = ("log_loss", "roc_auc", "average_precision", "map", "kl", "rmse", "mae")  # what takes probabilities or numbers, no labels
 METRICS_OF: Mapping[str, tuple[str, ...]] = {
     "multiclass": (*OF_CLASSES, "map", "kl"),
     "binary": (*OF_CLASSES, "f1"),

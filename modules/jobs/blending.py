@@ -18,12 +18,15 @@ from modules.config.errors import OptionError, shorten
 from modules.config.schema import Config
 from modules.data.samples import Rows
 from modules.data.task import Task
+from modules.jobs.deciding import decide_found, decide_run, decide_shared, plain_decision
 from modules.jobs.out_of_fold import OutOfFold, out_of_fold
 from modules.jobs.remarks import say
 from modules.jobs.restoring import Member
 from modules.jobs.shared_rows import SharedRows, shared_rows
 from modules.jobs.trained import TrainedRun
+from modules.prediction.decisions import PLAIN, Decision
 from modules.prediction.ensemble import combine
+from modules.prediction.fitting import Fitted
 from modules.prediction.metrics import Metric
 from modules.prediction.weighting import correlate, cross_fitted, select, weigh_by_score
 
@@ -54,7 +57,8 @@ class Blend:
     """weights: one a member, in the order of `members`, summing to 1. cv_score: None where it is not known; with fitted
     weights cross-fitted: each fold's rows by weights that were fitted on the other folds.
 
-    cv_coverage: the share of the training samples that it is of, 0 where it is not known.
+    cv_coverage: the share of the training samples that it is of, 0 where it is not known. fitted: how its values become
+    labels; None: as `undecided` says, since there is nothing to fit on.
     """
 
     runs: tuple[TrainedRun, ...]
@@ -63,6 +67,17 @@ class Blend:
     cv_score: float | None
     cv_coverage: float
     together: Together | None = None
+    fitted: Fitted | None = None
+    undecided: Decision = PLAIN
+
+    @property
+    def decision(self) -> Decision:
+        return self.undecided if self.fitted is None else self.fitted.decision
+
+    @property
+    def plain_score(self) -> float | None:
+        """The CV score without a fitted decision."""
+        return self.cv_score if self.fitted is None else self.fitted.plain_score
 
     @property
     def members(self) -> tuple[Member, ...]:
@@ -89,13 +104,13 @@ def make_blend(config: Config, runs: tuple[TrainedRun, ...], process: Process, q
     _check_weights(config, runs)
     metric, how = runs[0].metric, config.inference.ensemble
     known = [_own_or_again(config, run, process, quiet, len(runs) > 1) for run in runs]
-    measured = tuple(_measure(run, found) for run, found in zip(runs, known, strict=True))
     if len(runs) == 1:
-        return Blend(runs, _member_weights(config, runs, None), measured, measured[0].score, runs[0].result["coverage"])
+        return _alone(config, runs[0], known[0], process, quiet)
+    measured = tuple(_measure(config, run, found) for run, found in zip(runs, known, strict=True))
     shared = shared_rows(config, runs, known)
     weights = _member_weights(config, runs, shared)
     if shared is None:
-        return Blend(runs, weights, measured, None, 0.0)
+        return Blend(runs, weights, measured, None, 0.0, undecided=plain_decision(config, runs[0]))
     task = runs[0].task
     by_run = _run_weights(runs, weights)
     values = combine(shared.members, how, task, by_run)
@@ -103,8 +118,16 @@ def make_blend(config: Config, runs: tuple[TrainedRun, ...], process: Process, q
     together = Together(correlate(shared.members), [metric.measure(task, shared.targets, each) for each in shared.members], plain)
     if config.inference.weights == "oof" and len(np.unique(shared.folds)) > 1:
         values = cross_fitted(shared.members, how, task, shared.folds, lambda rows: _fit(config, runs, shared, rows))
-    score = metric.measure(task, shared.targets, values)
-    return Blend(runs, weights, measured, score, shared.coverage, together)
+    fitted = decide_shared(config, runs[0], shared, values)
+    return Blend(runs, weights, measured, fitted.score, shared.coverage, together, fitted)
+
+
+def _alone(config: Config, run: TrainedRun, found: OutOfFold | None, process: Process, quiet: bool) -> Blend:
+    fitted = decide_run(config, run, found, process, quiet)
+    tta = run.result["tta"] if found is None else found.tta
+    measured = Measured(None, None) if fitted is None else Measured(fitted.score, tta)
+    weights, undecided = _member_weights(config, (run,), None), plain_decision(config, run) if fitted is None else PLAIN
+    return Blend((run,), weights, (measured,), measured.score, run.result["coverage"], fitted=fitted, undecided=undecided)
 
 
 def describe_blend(config: Config, blend: Blend) -> list[str]:
@@ -124,7 +147,8 @@ def describe_blend(config: Config, blend: Blend) -> list[str]:
         lines += [] if blend.together is None else _describe_together(blend, blend.together)
         lines.append(f"blend of {len(blend.members)} models, {config.inference.ensemble}: {score} (weights of the runs: {shares})")
         lines += [] if blend.together is None else _describe_gain(config, blend, blend.together)
-    return lines
+    told = None if blend.fitted is None else blend.fitted.describe(blend.metric.name)
+    return lines if told is None else [*lines, f"decision  {told}"]
 
 
 def _describe_together(blend: Blend, together: Together) -> list[str]:
@@ -140,9 +164,9 @@ def _describe_together(blend: Blend, together: Together) -> list[str]:
 
 def _describe_gain(config: Config, blend: Blend, together: Together) -> list[str]:
     """Against the best of the runs, and of fitted weights what they score on the rows that they were fitted on."""
-    assert blend.cv_score is not None
+    assert blend.plain_score is not None
     best = int(np.argmax(together.scores) if blend.metric.greater_is_better else np.argmin(together.scores))
-    gain = blend.cv_score - together.scores[best]
+    gain = blend.plain_score - together.scores[best]
     told = f"against the best of them, {blend.runs[best].name} {together.scores[best]:.4f}: {gain:+.4f}"
     if config.inference.weights == "oof":
         told += f"; the weights are fitted on other folds than those that they score (on all at once {together.fitted:.4f}, too good)"
@@ -170,12 +194,12 @@ def _own_or_again(config: Config, run: TrainedRun, process: Process, quiet: bool
     return None
 
 
-def _measure(run: TrainedRun, found: OutOfFold | None) -> Measured:
+def _measure(config: Config, run: TrainedRun, found: OutOfFold | None) -> Measured:
     if run.result["oof"] is None:
         return Measured(None, None)
     if found is None or found.tta == run.result["tta"]:
         return Measured(run.result["oof"], run.result["tta"])
-    return Measured(run.metric.measure(run.task, found.targets, found.predictions.values), found.tta)
+    return Measured(decide_found(config, run, found).score, found.tta)
 
 
 def _member_weights(config: Config, runs: Sequence[TrainedRun], shared: SharedRows | None) -> tuple[float, ...]:

@@ -12,6 +12,7 @@ import numpy as np
 
 from modules.compute.storage import write_json
 from modules.data.samples import Rows
+from modules.jobs.deciding import decide_plan
 from modules.jobs.failures import short_of_memory, told
 from modules.jobs.remarks import say
 from modules.jobs.suspects import write_suspects
@@ -38,16 +39,17 @@ def finish_run(plan: Plan, run: RunDirectory, results: Sequence[FoldResult]) -> 
     """Joins the folds' predictions to oof.csv, and writes and returns result.json: scores of folds, and of all rows at once.
 
     A row that several folds validate (split.repeats) is in oof.csv once a fold. Where nothing is validated (split.method =
-    none) scores are None.
+    none) scores are None. `oof` is the cross-fitted score where a decision was fitted and kept, `oof_plain` that without it.
     """
     assert plan.samples.targets is not None
     metric, task = plan.metric, plan.samples.task
     rows, numbers, values = _join(plan, [run.fold(fold.number).predictions for fold in plan.folds])
     oof = Predictions(plan.samples.ids[rows], task, values)
-    save_predictions(run.oof, oof, plan.samples.targets[rows], numbers, plan.plainly)
     say(*write_suspects(run.suspects, plan.samples, rows, numbers, values))
     scores = [result.score for result in results]
     scored = len(rows) > 0
+    fitted = decide_plan(plan, rows, numbers, values) if scored else None
+    save_predictions(run.oof, oof, plan.samples.targets[rows], numbers, plan.plainly if fitted is None else fitted.decision)
     candidates = len(plan.samples) if plan.samples.extra is None else int((~plan.samples.extra).sum())
     content = {
         "metric": metric.name,
@@ -55,7 +57,9 @@ def finish_run(plan: Plan, run: RunDirectory, results: Sequence[FoldResult]) -> 
         "folds": scores if scored else [None] * len(scores),
         "mean": float(np.mean(scores)) if scored else None,
         "std": float(np.std(scores)) if scored else None,
-        "oof": metric.measure(task, plan.samples.targets[rows], values, plan.plainly) if scored else None,
+        "oof": None if fitted is None else fitted.score,
+        "oof_plain": None if fitted is None else fitted.plain_score,
+        "decision": None if fitted is None else fitted.to_dict(),
         "oof_without_tta": _oof_without_tta(plan, run) if scored else None,
         "coverage": len(np.unique(rows)) / candidates,
         "fold_numbers": [fold.number for fold in plan.folds],

@@ -19,6 +19,7 @@ from modules.data.sources import as_laid_out, contest_folder, id_column, load_te
 from modules.data.task import Targets
 from modules.jobs.bad_images import refuse_bad_images
 from modules.jobs.blending import Blend, Measured
+from modules.jobs.deciding import asked_of, check_decision
 from modules.jobs.passes import predict_members
 from modules.jobs.remarks import say
 from modules.jobs.trained import TrainedRun
@@ -48,7 +49,7 @@ def load_test_set(config: Config, runs: Sequence[TrainedRun]) -> TestSet:
     Raises UserError: at inference no image is ever left out.
     """
     run = runs[0]
-    _refuse_ranks(config, run)
+    gather(lambda: _refuse_ranks(config, run), lambda: check_decision(asked_of(config, run), run.task, run.metric))
     folder = contest_folder(config.data, config.settings.data_path)
     samples = load_test(config.data, folder, run.task)
     column = id_column(config.data, folder)
@@ -114,9 +115,11 @@ def submit(config: Config, blend: Blend, test: TestSet, predictions: Predictions
         "metric": blend.metric.name,
         "cv_score": blend.cv_score,
         "cv_coverage": blend.cv_coverage,
+        "decision": blend.decision.to_dict(),
+        "cv_score_plain": blend.plain_score,
     }
     folder = Path(config.inference.submission_path)
-    return write_submission(folder, name_after(names), test.template, predictions, manifest, blend.cv_score, test.output)
+    return write_submission(folder, name_after(names), test.template, predictions, manifest, blend.cv_score, test.output, blend.decision)
 
 
 def _describe_run(run: TrainedRun, measured: Measured) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from modules.data.transforms import build_pipeline, check_pipeline, make_train_p
 from modules.jobs.bad_images import refuse_bad_images, without_bad_images
 from modules.jobs.beginnings import check_network, mean_and_std
 from modules.jobs.debugging import for_debugging, some_of
+from modules.jobs.deciding import check_decision
 from modules.jobs.own_code import own_code_changes
 from modules.jobs.refit import with_epochs_of
 from modules.jobs.remarks import say
@@ -57,6 +58,7 @@ def prepare(config: Config, run: RunDirectory | None = None) -> Plan:
     )
     _try_own_code(config, samples)
     say(*remarks, *([] if run is None else own_code_changes(config, run)))
+    check_decision(config.inference, samples.task, find_metric(config.hyper_params, samples.task.kind))
     if run is None:
         if config.data.bad_images == "skip":
             samples = without_bad_images(samples)

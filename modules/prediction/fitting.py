@@ -120,6 +120,9 @@ def fit_decision(
     unknown class with its bound, which are taken as they are. fit_unknown: the bound is fitted. units: (N,) numbers of what is
     drawn and divided together: rows of one sample, or one person; None: each row by itself. Raises what the metric raises.
     """
+    if metric.takes != "labels":
+        score = metric.measure(task, targets, values)
+        return Fitted(base, None, False, score, score)
     judge = Judge.of(task, metric, targets)
     known = np.arange(len(values)) if units is None else np.unique(units, return_inverse=True)[1]
     rows = _Rows(judge, values, _parts(folds, known, seed), known, seed)
@@ -135,7 +138,7 @@ def fit_decision(
         tried, why, score = [what], trial.why, _measure(judge, trial.labels)
         if how != "auto" or not why:
             kept, labels, decision = True, trial.labels, trial.decision
-    if fit_unknown and metric.takes == "labels":
+    if fit_unknown:
         trial = _try(rows, what if kept else None, replace(decision, unknown_class=base.unknown_class), labels, unknown=True)
         tried.append(f"the confidence below which {base.unknown_class} is given")
         if not trial.why:

@@ -214,7 +214,10 @@ def _counts(targets: Targets, labels: Targets, task: Task) -> tuple[Numbers, Num
         of_labels = ((part > 0).sum(axis=0).astype(np.float64) for part in (targets, labels, targets * labels))
         return next(of_labels), next(of_labels), next(of_labels)
     truth = positions(targets)
-    counted = (np.bincount(rows, minlength=len(task.classes)).astype(np.float64) for rows in (truth, labels, truth[truth == labels]))
+    counted = (
+        np.bincount(rows, minlength=len(task.classes))[: len(task.classes)].astype(np.float64)
+        for rows in (truth, labels, truth[truth == labels])
+    )
     return next(counted), next(counted), next(counted)
 
 

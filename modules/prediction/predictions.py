@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -40,7 +40,7 @@ class Predictions:
 
     def to_frame(self, decision: Decision = PLAIN) -> pd.DataFrame:
         """id, prediction (of several outputs one each, `prediction:OUT`), then a column `p:NAME` for each of the task's columns."""
-        told = tell("prediction", self.task, decision.decide(self.task, self.values))
+        told = tell("prediction", self.task, decision.decide(self.task, self.values), decision)
         columns = {f"{PROBABILITY}{name}": self.values[:, index] for index, name in enumerate(self.task.columns)}
         return pd.DataFrame({"id": self.ids, **told, **columns})
 
@@ -58,10 +58,11 @@ def save_predictions(
     write_text(path, to_csv(table))
 
 
-def tell(what: str, task: Task, targets: Targets) -> dict[str, list[str]]:
+def tell(what: str, task: Task, targets: Targets, decision: Decision = PLAIN) -> dict[str, list[str]]:
     """Targets, or decided predictions, as columns of text: `what`, or `what:OUT` for each of several outputs.
 
     Labels of one cell are separated by a space, or by `|` where one of them holds a space. Shares: `0.25|0.5|0.25`.
+    decision: what they were decided by, which may know a class more than the task.
     """
     if task.kind in ("regression", "multioutput"):
         outputs = task.outputs
@@ -72,7 +73,7 @@ def tell(what: str, task: Task, targets: Targets) -> dict[str, list[str]]:
         return {what: [between.join(name for name, there in zip(task.classes, row, strict=True) if there) for row in targets]}
     if targets.ndim == 2:
         return {what: ["|".join(f"{share:.9g}" for share in row) for row in targets]}
-    return {what: _tell_one(task.outputs[0], targets)}
+    return {what: _tell_one(replace(task.outputs[0], classes=decision.names(task)), targets)}
 
 
 def load_targets(path: Path, task: Task) -> Targets:

@@ -146,7 +146,7 @@ def _answers(form: Form, predictions: Predictions, decision: Decision) -> NDArra
         return np.asarray(decided, dtype=np.int64)
     if form.kind == "list":
         return _text([[form.between.join(name for name, there in zip(task.classes, row, strict=True) if there)] for row in decided])
-    return _text(list(zip(*tell("", task, decided).values(), strict=True)))
+    return _text(list(zip(*tell("", task, decided, decision).values(), strict=True)))
 
 
 def _text(rows: Sequence[Sequence[str]]) -> NDArray[np.object_]:

@@ -8,6 +8,7 @@ from typing import Any
 
 from modules.config.errors import shorten
 from modules.models.build import full_name
+from modules.prediction.fitting import Fitted
 from modules.prediction.template import Template
 from modules.runs.directory import RunDirectory
 from modules.training.plan import Plan
@@ -33,7 +34,13 @@ def describe_result(result: Mapping[str, Any]) -> list[str]:
     lines.append(f"mean    {metric} {result['mean']:.4f} +- {result['std']:.4f}")
     part = "" if covered == 1 else f"  of {covered:.1%} of the samples"
     tta = "" if result["tta"] == "none" else f" with tta {result['tta']}{_gain(result)}"
-    return [*lines, f"CV      {metric} {result['oof']:.4f}  out-of-fold{part}{tta}"]
+    return [*lines, f"CV      {metric} {result['oof']:.4f}  out-of-fold{part}{tta}", *describe_decision(result.get("decision"), metric)]
+
+
+def describe_decision(content: Mapping[str, Any] | None, metric: str) -> list[str]:
+    """What was fitted of how predictions become labels, and what it gains; nothing where there was nothing to fit."""
+    line = None if content is None else Fitted.from_dict(content).describe(metric)
+    return [] if line is None else [f"decision  {line}"]
 
 
 def describe_trained(run: RunDirectory, result: Mapping[str, Any]) -> str:
@@ -56,4 +63,4 @@ def describe_submission(path: Path, template: Template, score: float | None, met
 def _gain(result: Mapping[str, Any]) -> str:
     """What the views did to the score, of rows that were predicted both ways."""
     before = result.get("oof_without_tta")
-    return "" if before is None else f" (without {before:.4f}: {result['oof'] - before:+.4f})"
+    return "" if before is None else f" (without {before:.4f}: {result.get('oof_plain', result['oof']) - before:+.4f})"
