@@ -12,7 +12,7 @@ import torch
 
 from modules.compute.process import PRECISIONS
 from modules.config.schema import OPTIONS, Data, HyperParams
-from modules.config.tasks import LOSSES_OF, METRICS_OF
+from modules.config.tasks import LOSSES_OF, METRICS_OF, OF_VALUES
 from modules.config.values import Size
 from modules.data.class_weights import weigh_classes
 from modules.data.pixels import resize_image
@@ -164,3 +164,7 @@ def test_every_source_but_the_practice_contest_leaves_the_data_path_as_it_is() -
 
 def test_every_feature_precision_is_numpys_of_that_many_bytes() -> None:
     assert {name: np.dtype(name).itemsize for name in choices("model", "feature_precision")} == BYTES
+
+
+def test_the_metrics_that_take_no_labels_are_those_that_the_config_knows() -> None:
+    assert {name for name, make in METRICS.items() if make(HyperParams()).takes == "values"} == set(OF_VALUES)

@@ -63,6 +63,8 @@ NEEDS: dict[tuple[str, str | None], list[str]] = {
     ("metric_weights", None): ["data.source=csv", "data.task=multioutput", "data.label_columns=a, b"],
     ("head", "separate"): ["data.source=csv", "data.task=multioutput", "data.label_columns=a, b"],
     ("empty_labels", None): ["data.source=csv", "data.task=multilabel", "data.label_separator=space"],
+    ("decision", "global"): ["data.task=binary"],
+    ("unknown_below", None): ["inference.unknown_class=other"],
     ("source", "torchvision"): ["data.dataset=MNIST"],
     ("age_boundary", None): ["data.source=mask"],
     ("dataset", None): ["data.source=torchvision"],
@@ -186,6 +188,7 @@ def test_all_options_changed_at_once_round_trip() -> None:
         "channels",
         "channel_suffixes",
         "pseudo_threshold",
+        "unknown_below",
     }
     overrides = [f"{o.section}.{o.name}={texts_of(o)[-1]}" for o in ALL if o.name not in apart]
     config, _ = read_config([], overrides)
