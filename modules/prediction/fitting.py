@@ -35,6 +35,7 @@ DRAWS_OF_OTHERS = 40  # of a metric that is not counted
 SHUFFLES = 30
 PARTS = 5  # where there are no folds to fit across
 FEWEST_SAMPLES = 40  # with fewer nothing is fitted by itself
+CHANCE = "no more than predictions that are shuffled among the images gain"
 WEIGHED = ("macro_f1", "balanced_accuracy", "macro_recall", "qwk")  # scores that gain by weights of classes
 
 
@@ -63,7 +64,8 @@ class Fitted:
         if self.what is None:
             return None
         if not self.kept:
-            return f"plain: fitting {self.what} gains nothing out of fold ({gain:+.4f}, {self.why})"
+            reason = self.why if self.why == CHANCE else f"{gain:+.4f}, {self.why}"
+            return f"plain: fitting {self.what} gains nothing out of fold ({reason})"
         scores = f"{metric} {self.fitted_score:.4f} cross-fitted, {self.plain_score:.4f} plainly: {gain:+.4f}"
         return f"{self.decision.describe()}: {scores}"
 
@@ -276,7 +278,7 @@ def _why_not(rows: _Rows, labels: Targets, before: Targets) -> str:
     if gain <= DEVIATIONS * gains.std():
         return "within noise"
     if score <= shuffled.mean() + SHUFFLED * shuffled.std():
-        return "as much as shuffled predictions"
+        return CHANCE
     return ""
 
 

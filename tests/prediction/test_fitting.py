@@ -155,6 +155,7 @@ def test_noise_gains_nothing(kind: str, count: int, metric: str) -> None:
         targets, values = knows_nothing(kind, count)(np.random.default_rng(1000 + trial))
         fitted = fit_decision(task_of(kind, count), "auto", metric_of(metric), targets, values, folds_of(len(values)), seed=trial)
         claimed += fitted.kept
+        assert fitted.kept or "gains nothing" in str(fitted.describe(metric))
         assert fitted.kept or (fitted.decision == PLAIN and fitted.score == fitted.plain_score)
     assert claimed <= 1
 
