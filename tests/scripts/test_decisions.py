@@ -109,7 +109,10 @@ def test_a_label_that_is_none_is_told_before_anything_is_trained(root: Path, cap
     [
         (["inference.unknown_class=Other"], "unknown_below: auto needs training samples of 'Other', and there are none; give a number"),
         (["inference.unknown_class=ell"], "auto needs training samples of 'ell', and there are none; give a number (did you mean eel?)"),
-        (["inference.decision=per_class", "hyper_params.metric=log_loss"], "per_class fits nothing for the metric log_loss"),
+        (
+            ["inference.decision=per_class", "hyper_params.metric=log_loss"],
+            "per_class is fitted to a score of labels, and metric = log_loss takes none; use auto or plain",
+        ),
     ],
 )
 def test_what_cannot_be_fitted_is_refused_in_a_line(
