@@ -120,7 +120,6 @@ PROMISES = {
     "inference.submission_path": "scripts/test_main_job.py::test_the_submission_follows_the_template_and_is_scored",
     "inference.output": "scripts/test_inference_options.py::test_the_copy_has_a_fixed_name_and_is_replaced_each_time",
     "inference.decision": "scripts/test_decisions.py::test_another_decision_is_fitted_at_inference_without_training_again",
-    "inference.empty_labels": "scripts/test_decisions.py::test_a_label_that_is_none_is_told_before_anything_is_trained",
     "inference.unknown_class": "scripts/test_decisions.py::test_an_unknown_class_reaches_the_submission_by_its_name",
     "inference.unknown_below": "scripts/test_decisions.py::test_an_unknown_class_reaches_the_submission_by_its_name",
     "inference.answers": "scripts/test_main_job.py::test_the_submission_follows_the_template_and_is_scored",
