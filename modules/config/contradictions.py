@@ -109,9 +109,6 @@ def _of_heads(config: Config) -> Iterator[Contradiction]:
     if data.task != "multioutput" and data.source != "mask":
         message = "separate needs classes that are made of several things: source = mask, or task = multioutput"
         yield Contradiction((head, ("data", "source"), ("data", "task")), message)
-    if config.hyper_params.class_weights != "none":
-        message = "head = separate learns no classes of their own that could have weights; use none"
-        yield Contradiction((("hyper_params", "class_weights"), head), message)
 
 
 def _of_targets(config: Config) -> Iterator[Contradiction]:

@@ -127,15 +127,25 @@ def test_the_last_file_of_the_contest_is_never_written_over(people: Path, capsys
         ("data.image_column=path", "source = mask has a column `path` with each person's folder"),
         ("data.extra_csv=more.csv", "source = mask has people in folders; give more of them a row of train.csv and a folder"),
         ("data.task=ordinal", "source = mask has 18 classes, and no ordinal labels; use multiclass"),
-        ("hyper_params.class_weights=balanced", "head = separate learns no classes of their own that could have weights; use none"),
     ],
 )
 def test_options_that_the_layout_answers_are_refused(
     override: str, expected: str, people: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    head = "separate" if "class_weights" in override else "replace"
-    (line,) = refusal(run_train, [*arguments(people, override, f"model.head={head}"), "--check"], capsys)
+    (line,) = refusal(run_train, [*arguments(people, override), "--check"], capsys)
     assert expected in line and line.startswith(f"override {override.partition('=')[0]}: ")
+
+
+def test_separate_heads_learn_with_class_weights(people: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """One batch forward and back: its loss is another than without."""
+
+    def loss(*more: str) -> str:
+        capsys.readouterr()
+        assert run_train(*arguments(people, "model.head=separate", *more), "--check") == 0
+        (line,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("one batch")]
+        return line
+
+    assert loss("hyper_params.class_weights=balanced") != loss()
 
 
 def test_age_boundary_is_refused_where_there_are_no_ages(contest: Path, capsys: pytest.CaptureFixture[str]) -> None:
