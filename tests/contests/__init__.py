@@ -1,0 +1,1 @@
+"""Contests in small: their layouts, the form of their submissions, and how docs/contests.md enters them."""

@@ -1,0 +1,44 @@
+"""docs/contests.md: each INI, on a generated copy of its contest, to a submission that the contest takes."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from modules.config.reader import read_config
+from tests.contests.__main__ import main
+from tests.contests.entering import enter, overview, sections, write_ini
+from tests.contests.layouts import CONTESTS, Copy
+
+TITLES = list(sections())
+
+
+def test_every_section_has_an_ini_a_contest_and_a_line_of_the_table_and_they_agree(tmp_path: Path) -> None:
+    assert list(overview()) == TITLES and set(TITLES) <= set(CONTESTS)
+    for title, cells in overview().items():
+        config, _ = read_config([write_ini(title, tmp_path)])
+        anchor = re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-")
+        assert cells[:3] == [anchor, config.data.task, config.hyper_params.metric], title
+
+
+@pytest.mark.parametrize("title", TITLES)
+def test_the_ini_of_a_contest_leads_to_a_submission_that_it_takes(title: str, tmp_path: Path) -> None:
+    entry = enter(CONTESTS[title], tmp_path)
+    assert entry.faults == []
+    assert entry.right > CONTESTS[title].chance, "the images tell the answers, so rows or columns are mixed up"
+
+
+@pytest.mark.parametrize("title", TITLES)
+def test_a_copy_has_its_rows_in_another_order_than_its_files(title: str, tmp_path: Path) -> None:
+    copy = Copy(tmp_path)
+    CONTESTS[title].make(copy)
+    assert list(copy.answers) != sorted(copy.answers) and len(copy.answers) >= 12
+
+
+def test_the_command_prints_a_line_a_contest(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["cassava"]) == 0
+    header, row, last = capsys.readouterr().out.splitlines()
+    assert header.split()[:4] == ["contest", "task", "metric", "score"]
+    assert row.startswith("Cassava Leaf Disease") and " yes " in row and last == "1 contests, 0 not valid"
