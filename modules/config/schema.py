@@ -102,7 +102,7 @@ class Data:
         learnt=True,
     )
     group_column: str | None = option(None, "samples that must stay in one fold: a person, a patient", learnt=True)
-    image_suffix: str | None = option(None, "added to an id that has none, such as .jpg")
+    image_suffix: str | None = option(None, "added to an id that has none, such as .jpg or _thumbnail.png")
     pixel_columns: str | None = option(
         None, "csv: the tables hold the pixels, in columns of this name and a number (pixel: pixel0, pixel1, ...), or in one of this name"
     )

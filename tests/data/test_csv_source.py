@@ -55,6 +55,7 @@ def test_a_contest_of_files_is_read_and_its_images_are_there(tmp_path: Path) -> 
         (".jpg", "v1.5", "v1.5.jpg"),
         (".png", "sub/1", "sub/1.png"),
         (".JPG", "1", "1.JPG"),
+        ("_thumbnail.png", "4", "4_thumbnail.png"),
         (".png", "고양이 😀", "고양이 😀.png"),
     ],
 )
@@ -67,6 +68,36 @@ def test_a_suffix_is_added_to_ids_that_have_none(suffix: str | None, name: str, 
 def test_an_image_column_names_the_files() -> None:
     samples = contest("id,path,label\n1,a/x.jpg,c\n2,b/y,d\n", image_column="path", image_suffix=".png")
     assert samples.ids.tolist() == ["1", "2"] and samples.images.files.tolist() == ["a/x.jpg", "b/y.png"]
+
+
+def touch(*files: str) -> None:
+    for file in files:
+        Path(file).parent.mkdir(parents=True, exist_ok=True)
+        Path(file).touch()
+
+
+def test_images_in_folders_that_no_id_tells_of_are_found_by_their_names() -> None:
+    touch("train/c0/1.jpg", "train/c1/2.jpg", "train/2/deep/3.jpg", "train/.hidden/1.jpg")
+    samples = contest("id,label\n2,a\n1,b\n3,b\n4,a\n", image_suffix="jpg")
+    assert samples.images.files.tolist() == ["c1/2.jpg", "c0/1.jpg", "2/deep/3.jpg", "4.jpg"], "4 is missing, and told later"
+
+
+def test_where_some_images_lie_in_the_folder_itself_no_other_folder_is_looked_at() -> None:
+    touch("train/1.jpg", "train/old/2.jpg")
+    assert contest("id,label\n1.jpg,a\n2.jpg,b\n").images.files.tolist() == ["1.jpg", "2.jpg"]
+
+
+def test_a_name_that_several_folders_have_is_refused() -> None:
+    touch("train/a/1.jpg", "train/b/1.jpg", "train/b/2.jpg")
+    with pytest.raises(DataError, match=r"^train: 1 images lie in several folders below it: a/1.jpg, b/1.jpg; name one in train_images$"):
+        contest("id,label\n1.jpg,a\n2.jpg,b\n")
+
+
+def test_a_link_below_the_folder_that_leads_out_of_it_is_refused() -> None:
+    touch("secret/1.jpg", "train/a/2.jpg")
+    Path("train/a/1.jpg").symlink_to(Path("secret/1.jpg").resolve())
+    with pytest.raises(DataError, match=r"^train: 1 image paths lead out of the folder: 'a/1.jpg'$"):
+        contest("id,label\n1.jpg,a\n2.jpg,b\n")
 
 
 def test_several_rows_may_share_an_image_but_not_an_id() -> None:

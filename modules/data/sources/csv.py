@@ -16,6 +16,7 @@ from modules.data.row_ids import asked_names, split_row_ids
 from modules.data.samples import Samples, Text
 from modules.data.sources.corrections import correct_table
 from modules.data.sources.pixel_table import read_pixel_table
+from modules.data.sources.subfolders import find_below
 from modules.data.tables import column, column_of_ids, header_of, is_index, read_table
 from modules.data.task import Task
 
@@ -132,7 +133,7 @@ def with_suffix(name: str, suffix: str | None) -> str:
     """The name, with the suffix where it has no image's suffix of its own."""
     if not suffix or name.lower().endswith(IMAGE_SUFFIXES):
         return name
-    return name + (suffix if suffix.startswith(".") else f".{suffix}")
+    return name + (suffix if "." in suffix else f".{suffix}")  # jpg, .jpg, _thumbnail.png
 
 
 def groups_of(table: pd.DataFrame, name: str | None, path: Path) -> Text | None:
@@ -157,9 +158,10 @@ def image_files(data: Data, names: list[str], root: Path) -> ImageFiles | ImageC
 def named_by_id(data: Data, names: list[str], root: Path) -> Text:
     """Paths relative to `root`: the name, with `image_suffix` where it has no image's suffix of its own.
 
-    Raises DataError for names that lead out of `root`, by `..`, as an absolute path, or through a link.
+    Where none lies in `root` itself, they are looked for below it. Raises DataError for names that lead out of `root`, by
+    `..`, as an absolute path, or through a link.
     """
-    files = [with_suffix(name, data.image_suffix) for name in names]
+    files = find_below([with_suffix(name, data.image_suffix) for name in names], root)
     inside = os.path.realpath(root) + os.sep
     outside = [file for file in files if "\0" in file or not os.path.realpath(os.path.join(root, file)).startswith(inside)]
     if outside:
