@@ -427,7 +427,7 @@ class Contest:
     make: Callable[[Copy], None]
     form: Form
     small: tuple[str, ...] = ()
-    chance: float = 0.6
+    chance: float = 0.75
 
 
 CONTESTS: Mapping[str, Contest] = {
