@@ -15,6 +15,7 @@ from tests.contests.layouts import Contest, Copy
 from tests.scripts.running import run_inference, run_train
 
 PAGE = Path(__file__).parents[2] / "docs/contests.md"
+INI = "contest.ini"
 SMALL = (
     "settings.gpu=false",
     "settings.num_workers=0",
@@ -61,24 +62,20 @@ def overview() -> dict[str, list[str]]:
     return {title: [anchor, *(cell.strip() for cell in cells.split(" | "))] for title, anchor, cells in lines}
 
 
-def write_ini(title: str, folder: Path) -> Path:
-    path = folder / "contest.ini"
-    path.write_text(sections()[title], encoding="utf-8")
-    return path
-
-
 def settings_of(title: str, folder: Path) -> Config:
-    return read_config([write_ini(title, folder)])[0]
+    """What the section's INI says; it is written to `folder`."""
+    path = folder / INI
+    path.write_text(sections()[title], encoding="utf-8")
+    return read_config([path])[0]
 
 
 def enter(contest: Contest, folder: Path) -> Entry:
     """Generates the contest in `folder`, trains and predicts there, and looks at the submission with other eyes."""
     copy = Copy(folder / "data")
     contest.make(copy)
-    ini = write_ini(contest.title, folder)
-    config, _ = read_config([ini])
+    config = settings_of(contest.title, folder)
     places = (f"settings.data_path={folder / 'data'}", f"settings.log_path={folder / 'runs'}", f"settings.cache_path={folder / 'cache'}")
-    arguments = (str(ini), *places, f"inference.submission_path={folder / 'out'}", *SMALL, *contest.small, "--quiet")
+    arguments = (str(folder / INI), *places, f"inference.submission_path={folder / 'out'}", *SMALL, *contest.small, "--quiet")
     started = time.perf_counter()
     assert run_train(*arguments) == 0, f"{contest.title}: train.py refused"
     assert run_inference(*arguments, "inference.run=run") == 0, f"{contest.title}: inference.py refused"

@@ -6,10 +6,12 @@ import re
 from pathlib import Path
 
 import pytest
+import timm
 
-from modules.config.reader import read_config
+from modules.data.transforms import check_pipeline, make_train_pipeline
+from modules.models.build import check_name
 from tests.contests.__main__ import main
-from tests.contests.entering import enter, overview, sections, write_ini
+from tests.contests.entering import enter, overview, sections, settings_of
 from tests.contests.layouts import CONTESTS, Copy
 
 TITLES = list(sections())
@@ -18,9 +20,18 @@ TITLES = list(sections())
 def test_every_section_has_an_ini_a_contest_and_a_line_of_the_table_and_they_agree(tmp_path: Path) -> None:
     assert list(overview()) == TITLES and set(TITLES) <= set(CONTESTS)
     for title, cells in overview().items():
-        config, _ = read_config([write_ini(title, tmp_path)])
+        config = settings_of(title, tmp_path)
         anchor = re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-")
         assert cells[:3] == [anchor, config.data.task, config.hyper_params.metric], title
+
+
+@pytest.mark.parametrize("title", TITLES)
+def test_the_model_and_the_augmentation_of_a_block_are_there_as_large_as_it_says(title: str, tmp_path: Path) -> None:
+    config = settings_of(title, tmp_path)
+    check_name(config.model)
+    assert config.model.pretrained is False or timm.is_model_pretrained(config.model.name)
+    size, channels = config.data.image_size, config.data.channels
+    check_pipeline(make_train_pipeline(config.augmentation, size, channels), "train", size, channels)
 
 
 @pytest.mark.parametrize("title", TITLES)
