@@ -80,7 +80,7 @@ def enter(contest: Contest, folder: Path) -> Entry:
     assert run_train(*arguments) == 0, f"{contest.title}: train.py refused"
     assert run_inference(*arguments, "inference.run=run") == 0, f"{contest.title}: inference.py refused"
     seconds = time.perf_counter() - started
-    template, submission = read(copy.folder / config.data.sample_submission), read(folder / "out/run.csv")
+    template, submission = read(copy.asked), read(folder / "out/run.csv")
     result = json.loads((folder / "runs/run/result.json").read_text(encoding="utf-8"))
     manifest = json.loads((folder / "out/run.json").read_text(encoding="utf-8"))
     found = faults(contest.form, template, submission)

@@ -22,13 +22,13 @@ Row = dict[str, object]
 
 
 class Copy:
-    """A contest's folder while it is made. answers: the perfect submission, which nobody is given."""
+    """A contest's folder while it is made. asked: the template. answers: the perfect submission, which nobody is given."""
 
     def __init__(self, folder: Path, train: int = 48, test: int = 12) -> None:
         self.folder, self.train, self.test = folder, train, test
         self.random, self.noise = Random(0), np.random.default_rng(0)
+        self.asked = folder / "sample_submission.csv"
         self.answers: dict[str, list[str]] = {}
-        self.files: list[str] = []  # of test images
 
     def code(self, digits: int) -> str:
         """A hexadecimal id."""
@@ -54,6 +54,7 @@ class Copy:
         """Writes the answers with a placeholder in their place, and keeps them. The first column is the id."""
         rows = self.mixed(rows)
         name, *columns = rows[0]
+        self.asked = self.folder / path
         self.table(path, [{name: row[name], **dict.fromkeys(columns, placeholder)} for row in rows])
         self.answers = {str(row[name]): [str(row[column]) for column in columns] for row in rows}
 
