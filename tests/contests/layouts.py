@@ -16,7 +16,8 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from tests.contests.forms import Form, Lists, Names, Numbers
+from tests.contests.forms import Form, Lists, Names, Numbers, read
+from tests.mask_layout import make_mask_contest
 
 Row = dict[str, object]
 
@@ -78,6 +79,13 @@ def hue(names: Sequence[str], name: str) -> float:
 
 def one_hot(names: Sequence[str], name: str) -> Row:
     return {each: int(each == name) for each in names}
+
+
+def mask(copy: Copy) -> None:
+    """Thirty people in the layout of tests/mask_layout.py."""
+    make_mask_contest(copy.folder, people=30, boundary=58)
+    copy.asked = copy.folder / "eval/info.csv"
+    copy.answers = read(copy.folder / "answers.csv").cells
 
 
 CASSAVA = ("0", "1", "2", "3", "4")
@@ -442,6 +450,7 @@ class Contest:
 CONTESTS: Mapping[str, Contest] = {
     contest.title: contest
     for contest in (
+        Contest("Mask wearing", mask, Names(tuple(str(number) for number in range(18))), ("hyper_params.epochs=2",), chance=0.3),
         Contest("Cassava Leaf Disease", cassava, Names(CASSAVA)),
         Contest("Plant Pathology 2020", plants_2020, Numbers()),
         Contest("Plant Pathology 2021", plants_2021, Lists(PLANTS_2021)),
