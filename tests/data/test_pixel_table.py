@@ -155,6 +155,17 @@ def test_ids_of_the_tables_are_taken_where_they_are_there() -> None:
     assert test.ids.tolist() == ["t2", "t1"] and pixels_of(test) == [[[5]], [[6]]]
 
 
+@pytest.mark.parametrize(
+    ("stand", "read"),
+    [("2,1,3", "1,2,3"), ("3,2,1", "1,2,3"), ("1,0,2", "0,1,2"), ("c,a,b", "c,a,b"), ("2,1,4", "2,1,4"), ("01,2,3", "01,2,3")],
+)
+def test_ids_that_count_the_rows_are_those_of_their_number_in_whatever_order_they_stand(stand: str, read: str) -> None:
+    template = "ImageId,Label\n" + "".join(f"{each},0\n" for each in stand.split(","))
+    data = contest("label,pixel0\na,1\nb,2\n", test="pixel0\n5\n6\n7\n", template=template)
+    test = load_test(data, HERE, load_train(data, HERE).task)
+    assert test.ids.tolist() == read.split(",") and [int(test.images.read(row, 1)[0, 0, 0]) for row in range(3)] == [5, 6, 7]
+
+
 def test_a_test_table_without_ids_must_have_the_templates_rows() -> None:
     data = contest("label,pixel0\na,1\nb,2\n", test="pixel0\n5\n6\n7\n")
     with pytest.raises(DataError) as caught:

@@ -181,9 +181,13 @@ def _made_ids(table: pd.DataFrame, option: str) -> list[str]:
 
 
 def _ids_by_row(table: pd.DataFrame, rows: pd.DataFrame, name: str, path: Path, template: Path) -> list[str]:
-    """The template's ids, in its order, for a test table without ids. Raises DataError where it has other rows."""
+    """The template's ids for a test table without ids: by their number where they count the rows, else in the template's order.
+
+    Raises DataError where it has other rows.
+    """
     ids = column_of_ids(rows, name, template)
     if len(ids) != len(table):
         fault = f"{len(table)} rows and no column '{name}', and {template.name} has {len(ids)} rows"
         raise DataError(f"{path}: {fault}; without ids both must have the same rows")
-    return ids
+    counted = ([str(number) for number in range(first, first + len(ids))] for first in (1, 0))
+    return next((numbers for numbers in counted if set(numbers) == set(ids)), ids)
