@@ -18,7 +18,7 @@ TITLES = list(sections())
 
 
 def test_every_section_has_an_ini_a_contest_and_a_line_of_the_table_and_they_agree(tmp_path: Path) -> None:
-    assert list(overview()) == TITLES and TITLES == list(CONTESTS)
+    assert list(overview()) == TITLES and list(CONTESTS) == TITLES
     for title, cells in overview().items():
         config = settings_of(title, tmp_path)
         anchor = re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-")
