@@ -61,6 +61,10 @@ def describe_submission(path: Path, template: Template, score: float | None, met
 
 
 def _gain(result: Mapping[str, Any]) -> str:
-    """What the views did to the score, of rows that were predicted both ways."""
-    before = result.get("oof_without_tta")
-    return "" if before is None else f" (without {before:.4f}: {result.get('oof_plain', result['oof']) - before:+.4f})"
+    """What the views did to the score, of rows that were predicted both ways; without what was fitted upon one of them."""
+    before, plain = result.get("oof_without_tta"), result.get("oof_plain", result["oof"])
+    if before is None:
+        return ""
+    if plain == result["oof"]:
+        return f" (without {before:.4f}: {plain - before:+.4f})"
+    return f" (decided plainly {plain:.4f}, without views {before:.4f}: {plain - before:+.4f})"
