@@ -43,6 +43,7 @@ def contradictions(config: Config) -> list[Contradiction]:
         *_of_channels(config.data),
         *_of_patterns(config.data),
         *_of_pseudo_labels(config.data),
+        *_of_metadata(config),
         *_of_splits(config),
         *_of_phases(config),
         *_of_features(config),
@@ -259,6 +260,30 @@ def _of_patterns(data: Data) -> Iterator[Contradiction]:
 def _of_pseudo_labels(data: Data) -> Iterator[Contradiction]:
     if data.pseudo_labels is None and data.pseudo_threshold != Data.pseudo_threshold:
         yield Contradiction((("data", "pseudo_threshold"), ("data", "pseudo_labels")), "nothing is compared with it without pseudo_labels")
+
+
+def _of_metadata(config: Config) -> Iterator[Contradiction]:
+    data, columns = config.data, ("data", "metadata_columns")
+    if data.metadata_columns is None:
+        return
+    if data.source != "csv":
+        yield Contradiction((columns, ("data", "source")), f"columns of the tables of source = csv, and source is {data.source}")
+    elif data.test_csv is None:
+        yield Contradiction((columns, ("data", "test_csv")), "metadata_columns need a test_csv that has them")
+    if len(set(data.metadata_columns)) < len(data.metadata_columns):
+        yield Contradiction((columns,), f"expected different columns, got '{', '.join(data.metadata_columns)}'")
+    told = [name for name in data.metadata_columns if name in data.label_columns]
+    if told:
+        yield Contradiction((columns, ("data", "label_columns")), f"'{told[0]}' is what is predicted; it cannot be known before")
+    if config.model.head == "append":
+        message = "append follows the library's own head, and metadata_columns are joined to what goes into that; use replace"
+        yield Contradiction((("model", "head"), columns), message)
+    if config.model.feature_cache == "on":
+        message = "metadata_columns are joined to features, which are not stored then; use auto"
+        yield Contradiction((("model", "feature_cache"), columns), message)
+    for name in ("mixup", "cutmix"):
+        if getattr(config.augmentation, name) > 0:
+            yield Contradiction((("augmentation", name), columns), f"{name} blends images, and metadata_columns of two images do not blend")
 
 
 def _of_splits(config: Config) -> Iterator[Contradiction]:

@@ -101,6 +101,9 @@ class Data:
         " what must stay in one fold",
         learnt=True,
     )
+    metadata_columns: tuple[str, ...] | None = option(
+        None, "source = csv: columns of train_csv and test_csv, numbers or words, that the model is given beside the image", learnt=True
+    )
     group_column: str | None = option(None, "samples that must stay in one fold: a person, a patient", learnt=True)
     image_suffix: str | None = option(None, "added to an id that has none, such as .jpg or _thumbnail.png")
     pixel_columns: str | None = option(

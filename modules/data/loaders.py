@@ -31,11 +31,12 @@ class Draw(NamedTuple):
 
 class Batch(NamedTuple):
     """images: (batch, height, width, channels) uint8, or features. targets: a row an image, of the task's form;
-    None: unknown. rows: (batch,) int64."""
+    None: unknown. rows: (batch,) int64. metadata: (batch, M) float32, or None where there are none."""
 
     images: torch.Tensor
     targets: torch.Tensor | None
     rows: torch.Tensor
+    metadata: torch.Tensor | None = None
 
 
 class EpochSampler(Protocol):
@@ -120,7 +121,8 @@ class ImageBatches(Dataset[Batch | DataError]):
             return error
         rows = np.array([draw.row for draw in draws], dtype=np.int64)
         targets = None if self.samples.targets is None else torch.from_numpy(self.samples.targets[rows])
-        return Batch(torch.from_numpy(images), targets, torch.from_numpy(rows))
+        metadata = None if self.samples.metadata is None else torch.from_numpy(self.samples.metadata[rows])
+        return Batch(torch.from_numpy(images), targets, torch.from_numpy(rows), metadata)
 
     def _image(self, draw: Draw) -> Pixels:
         pixels = self.samples.images.read(draw.row, self.preprocessing.channels)

@@ -23,7 +23,8 @@ class Samples:
     """N images with their ids, and for training their labels.
 
     ids: (N,) text. targets: of the form that `task` gives them, or None for a test set without answers. groups: (N,) text,
-    or None. extra: (N,) true for those that train and are never validated, or None where there are none.
+    or None. extra: (N,) true for those that train and are never validated, or None where there are none. metadata: (N, M)
+    float32 what a model is given besides the image, as `task.inputs` says, or None.
     """
 
     ids: Text
@@ -32,6 +33,7 @@ class Samples:
     targets: Targets | None = None
     groups: Text | None = None
     extra: NDArray[np.bool_] | None = None
+    metadata: NDArray[np.float32] | None = None
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -45,6 +47,7 @@ class Samples:
             targets=None if self.targets is None else self.targets[rows],
             groups=None if self.groups is None else self.groups[rows],
             extra=None if self.extra is None else self.extra[rows],
+            metadata=None if self.metadata is None else self.metadata[rows],
         )
 
 

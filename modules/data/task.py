@@ -48,16 +48,41 @@ class Output:
 
 
 @dataclass(frozen=True)
+class Input:
+    """A metadata column, as the training rows have it: its categories in order, or of numbers their mean and standard deviation.
+
+    blanks: whether some of the numbers are blank.
+    """
+
+    name: str
+    categories: tuple[str, ...] = ()
+    mean: float = 0.0
+    std: float = 1.0
+    blanks: bool = False
+
+    @property
+    def width(self) -> int:
+        """How many numbers it is for a model."""
+        return len(self.categories) or 1 + self.blanks
+
+
+@dataclass(frozen=True)
 class Task:
     """kind: as [data] task. outputs: one; of regression and multioutput one a label column.
 
     factors: of composite classes what they are made of: class = position in the first factor, then in the second, ...,
-    as the digits of a number. head = separate predicts each factor.
+    as the digits of a number. head = separate predicts each factor. inputs: what is known of an image besides, in this order.
     """
 
     kind: str
     outputs: tuple[Output, ...]
     factors: tuple[Output, ...] = ()
+    inputs: tuple[Input, ...] = ()
+
+    @property
+    def metadata(self) -> int:
+        """How many numbers the inputs are for a model."""
+        return sum(each.width for each in self.inputs)
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -95,11 +120,14 @@ class Task:
         return {
             "kind": self.kind,
             **{name: [{**asdict(each), "classes": list(each.classes)} for each in part] for name, part in parts.items()},
+            "inputs": [{**asdict(each), "categories": list(each.categories)} for each in self.inputs],
         }
 
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> Task:
-        return cls(content["kind"], *(tuple(map(_output, content[part])) for part in ("outputs", "factors")))
+        inputs = tuple(Input(**{**each, "categories": tuple(each["categories"])}) for each in content.get("inputs", ()))
+        outputs, factors = (tuple(map(_output, content[part])) for part in ("outputs", "factors"))
+        return cls(content["kind"], outputs, factors, inputs)
 
 
 def classification(name: str, classes: tuple[str, ...], kind: str = "multiclass") -> Task:
@@ -121,7 +149,7 @@ def absent_classes(task: Task, targets: Targets) -> list[str]:
 
 
 def same_question(first: Task, second: Task) -> bool:
-    """Whether they ask the same and know the same classes, in the same order; the numbers of their scales may differ."""
+    """Whether they ask the same and know the same classes, in the same order; the numbers of their scales may differ, and their inputs."""
     return (first.kind, first.columns, [output.classes for output in first.outputs]) == (
         second.kind,
         second.columns,

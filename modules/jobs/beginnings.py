@@ -33,8 +33,9 @@ def resolve_pretrained(config: Config) -> bool | str | WarmStart:
 
 
 def check_network(config: Config, run: RunDirectory | None) -> tuple[Network, bool | str | WarmStart]:
-    """Builds the model once, for two classes: its name, weights, image size and frozen parts are then known to be good.
+    """Builds the model once, for two classes, and a number a metadata column.
 
+    Its name, weights, image size and frozen parts are then known to be good.
     Returns it, and what its weights start from. Going on with `run` that is not looked at before a fold has yet to begin.
     """
     check_name(config.model)
@@ -45,7 +46,10 @@ def check_network(config: Config, run: RunDirectory | None) -> tuple[Network, bo
             raise
         pretrained = config.model.pretrained
     source = pretrained.weights(pretrained.folds[0], None) if isinstance(pretrained, WarmStart) else pretrained
-    network = build_network(config.model, 2, config.data.channels, config.data.image_size, source if run is None else False)
+    data = config.data
+    network = build_network(
+        config.model, 2, data.channels, data.image_size, source if run is None else False, len(data.metadata_columns or ())
+    )
     for phase in make_phases(config.model, config.hyper_params):
         find_frozen(network, phase.freeze, phase.unfrozen)
     return network, pretrained

@@ -8,6 +8,7 @@ import numpy as np
 
 from modules.config.errors import shorten
 from modules.config.schema import Config
+from modules.data.metadata import describe_inputs
 from modules.data.sources import contest_folder, load_test
 from modules.jobs.bad_images import refuse_bad_images
 from modules.jobs.failures import short_of_memory, told
@@ -56,6 +57,7 @@ def _describe(plan: Plan, test_samples: int) -> list[str]:
     lines = [
         f"samples   {len(samples)} to train with, {test_samples} to predict",
         *describe_targets(samples),
+        *describe_inputs(samples.task.inputs),
         _describe_folds(plan),
         f"images    {plan.preprocessing.channels} x {size.height} x {size.width}, {plan.preprocessing.resize}",
         f"steps     {sum(steps) * epochs:,}: {epochs} epochs of {', '.join(map(str, steps))} steps, at most",

@@ -179,6 +179,8 @@ def _torchvision_size(name: str, size: Size) -> dict[str, Any]:
 
 def _compare(run: TrainedRun, recipe: Recipe) -> str | None:
     """Why the library's own model is not the run's, or None: it takes the weights, and gives the same logits."""
+    if run.task.inputs:
+        return f"metadata columns ({', '.join(each.name for each in run.task.inputs)}) are joined to its features"
     checkpoint, preprocessing = run.checkpoints[0], run.preprocessing
     ours = restore_member(run, checkpoint, _plainly()).eval()
     images = torch.rand(2, preprocessing.channels, *preprocessing.size, generator=torch.Generator().manual_seed(0))

@@ -9,6 +9,7 @@ from modules.config.command_line import Command
 from modules.config.errors import UserError
 from modules.config.schema import Config
 from modules.data.sources import contest_folder, load_train
+from modules.data.task import Task
 from modules.jobs.beginnings import resolve_pretrained
 from modules.jobs.bundling import bundle
 from modules.jobs.exporting import export
@@ -27,8 +28,10 @@ def look_at_model(command: Command) -> list[str]:
     forget()
     check_name(config.model)
     pretrained = resolve_pretrained(config)
-    classes = _count_classes(config)
-    network = build_network(config.model, classes or ASSUMED_CLASSES, config.data.channels, config.data.image_size, pretrained=False)
+    task = _read_task(config)
+    classes = None if task is None else network_outputs(task, config.model, config.hyper_params)
+    metadata = len(config.data.metadata_columns or ()) if task is None else task.metadata
+    network = build_network(config.model, classes or ASSUMED_CLASSES, config.data.channels, config.data.image_size, False, metadata)
     freeze(network, config.model.freeze)
     hub = f"its own, as {config.model.name} brings them" if is_own(config.model) else f"pretrained, from {config.model.library}'s hub"
     origin = {True: hub, False: "random ones"}
@@ -36,11 +39,10 @@ def look_at_model(command: Command) -> list[str]:
     return describe_model(network, config, classes or ASSUMED_CLASSES, classes is None, f"{weights}; those of this table are random")
 
 
-def _count_classes(config: Config) -> int | None:
+def _read_task(config: Config) -> Task | None:
     """None where the data cannot be read: a model may be looked at before they are there."""
     try:
-        task = load_train(config.data, contest_folder(config.data, config.settings.data_path)).task
-        return network_outputs(task, config.model, config.hyper_params)
+        return load_train(config.data, contest_folder(config.data, config.settings.data_path)).task
     except (UserError, OSError):
         return None
 

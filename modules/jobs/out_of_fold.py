@@ -104,6 +104,8 @@ def _check_same(samples: Samples, row_of: dict[str, int], ids: Sequence[Any], ta
     missing = sum(str(name) not in row_of for name in ids)
     if missing or not same_question(samples.task, run.task):
         raise DataError(f"the training table has changed since ({missing} ids are gone)" if missing else "its classes have changed since")
+    if samples.task.inputs != run.task.inputs:
+        raise DataError("its metadata columns have changed since")
     if not np.array_equal(samples.targets[[row_of[str(name)] for name in ids]], targets):
         raise DataError("labels in the training table have changed since")
 

@@ -33,7 +33,8 @@ def as_they_were(samples: Samples, run: RunDirectory) -> tuple[Samples, tuple[Fo
     refuse_bad_images(kept)
     if describe_samples(kept) != environment["samples"]:
         raise DataError(
-            f"{run.path}: ids, images, labels or groups in the training table have changed since this run started; start a new run"
+            f"{run.path}: ids, images, labels, groups or metadata in the training table have changed since this run started;"
+            " start a new run"
         )
     numbers = np.array([int(number) for number in column(table, "fold", run.folds, "id_column")], dtype=np.int64)
     rows = np.array([place_of[name] for name in ids], dtype=np.int64)
@@ -50,12 +51,13 @@ def computed_as_before(config: Config, run: RunDirectory) -> Config:
 
 
 def describe_samples(samples: Samples) -> str:
-    """A digest over ids, images (of files name and size), labels and groups: a resumed run must find what it started with."""
+    """A digest over ids, images (of files name and size), labels, groups and metadata: a resumed run must find what it started with."""
     assert samples.targets is not None
     total = sha256()
     total.update(repr(samples.task.columns).encode())
     for row, target in enumerate(samples.targets):
         extra = "\textra" if samples.extra is not None and samples.extra[row] else ""
         group = "" if samples.groups is None else f"\t{samples.groups[row]}"
-        total.update(f"{samples.ids[row]}\t{samples.images.identity(row)}\t{target.tolist()}{group}{extra}\n".encode())
+        known = "" if samples.metadata is None else f"\t{samples.metadata[row].tolist()}"
+        total.update(f"{samples.ids[row]}\t{samples.images.identity(row)}\t{target.tolist()}{group}{extra}{known}\n".encode())
     return total.hexdigest()

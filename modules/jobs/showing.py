@@ -14,6 +14,7 @@ from modules.compute.seeding import seed_torch
 from modules.config.command_line import Command
 from modules.config.errors import gather, shorten
 from modules.config.schema import Config
+from modules.data.metadata import describe_inputs
 from modules.data.mixing import make_mixer
 from modules.data.pixels import Pixels, resize_image
 from modules.data.samples import Samples
@@ -58,7 +59,7 @@ def _describe_samples(samples: Samples) -> list[str]:
     if samples.groups is not None:
         _, counts = np.unique(samples.groups, return_counts=True)
         lines.append(f"groups    {len(counts)}, of {counts.min()} to {counts.max()} samples")
-    return lines
+    return [*lines, *describe_inputs(samples.task.inputs)]
 
 
 def _describe_sizes(samples: Samples) -> list[str]:

@@ -29,6 +29,7 @@ CARRIED = (
     ("data", "source"),
     ("data", "dataset"),
     ("data", "task"),
+    ("data", "metadata_columns"),
     ("data", "image_size"),
     ("data", "resize"),
     ("data", "channels"),
@@ -91,6 +92,11 @@ def open_trained(config: Config) -> tuple[TrainedRun, ...]:
         check_views(config.inference.tta, run.preprocessing.size, run.name)
         if not same_question(run.task, runs[0].task):
             raise DataError(_other_classes(runs[0], run))
+    joined = [run for run in runs if run.task.inputs]
+    for run in joined[1:]:
+        if run.task.inputs != joined[0].task.inputs:
+            fault = "their metadata columns, or what the training rows have there, differ"
+            raise DataError(f"{joined[0].name} and {run.name} cannot be blended: {fault}")
     return runs
 
 
@@ -109,6 +115,7 @@ def restore_network(run: TrainedRun, checkpoint: Checkpoint, process: Process) -
         preprocessing.channels,
         preprocessing.size,
         pretrained=False,
+        metadata=run.task.metadata,
     )
     network.module.load_state_dict(checkpoint["model"])
     process.place(network.module)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,7 @@ from modules.models.heads import (
     replace_stem,
 )
 from modules.models.hub import timm_file, torchvision_state
+from modules.models.metadata import JOINED, join_head, remove_head, try_out
 from modules.models.own_models import check_own_model, make_own_model, takes
 from modules.models.pooling import set_pooling
 from modules.models.regularisation import (
@@ -58,6 +59,11 @@ class Network:
 
     module: nn.Module
     head: tuple[str, ...]
+
+    @property
+    def last(self) -> tuple[str, ...]:
+        """Of the head, the layers that give the logits."""
+        return (f"{JOINED}.output",) if self.head == (JOINED,) else self.head
 
 
 def check_name(model: Model) -> None:
@@ -104,21 +110,24 @@ def normalisation(model: Model, pretrained: bool | str) -> tuple[tuple[float, ..
     return (tuple(cfg.mean), tuple(cfg.std)) if cfg is not None else IMAGENET
 
 
-def build_network(model: Model, classes: int, channels: int, size: Size, pretrained: bool | str | Trained) -> Network:
+def build_network(model: Model, classes: int, channels: int, size: Size, pretrained: bool | str | Trained, metadata: int = 0) -> Network:
     """The model with a new head for `classes` outputs, for images of `channels` x `size`: in the old one's place, or after it.
 
+    metadata: numbers that the new head takes besides, an image.
     `pretrained` is resolved: True (the library's hub), False, a file, or what another run trained. Draws from torch's
     generator, which the caller seeds. Raises UserError where the name, the weights, the size or the hub is at fault.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         make = _from_own if is_own(model) else _from_timm if model.library == "timm" else _from_torchvision
-        network = make(model, classes, channels, size, pretrained)
+        network = make(model, classes, channels, size, _without_head(pretrained) if metadata else pretrained)
     set_pooling(network.module, model.library, model.pooling)
+    if metadata:
+        network = _join(network, model, classes, channels, size, metadata, pretrained)
     if model.grad_checkpointing:
         set_grad_checkpointing(network.module, model.library, model.name)
     if not _keeps_head(pretrained):
-        init_head(network.module, network.head, model.head_init, pretrained is not False)
+        init_head(network.module, network.last, model.head_init, pretrained is not False)
     _check_forward(network.module, model, classes, channels, size)
     image = torch.rand(1, channels, *size, generator=torch.Generator().manual_seed(0))
     if model.head_init == "zeros" and not _keeps_head(pretrained):
@@ -198,6 +207,26 @@ def _append(module: nn.Module, model: Model, classes: int, channels: int, size: 
     if model.dropout > 0:
         drop_inputs(module, APPENDED, model.dropout)
     return (APPENDED,)
+
+
+def _join(
+    network: Network, model: Model, classes: int, channels: int, size: Size, metadata: int, pretrained: bool | str | Trained
+) -> Network:
+    """A head that takes metadata besides, in the place of the library's; with its weights, where `pretrained` has one for these."""
+    module = network.module
+    remove_head(module, network.head)
+    if model.dropout > 0:  # the new head has its own, which would hide that the model has none
+        check_dropout(module, model.name, model.dropout, torch.zeros(1, channels, *size))
+    join_head(module, _look_at(module, model, 1, channels, size), model.name, metadata, classes, model.dropout)
+    if _keeps_head(pretrained):
+        state = read_weights(Path(str(pretrained)))
+        own = {name.removeprefix(f"{JOINED}."): tensor for name, tensor in state.items() if name.startswith(f"{JOINED}.")}
+        load_weights(module.get_submodule(JOINED), own, str(pretrained))
+    return Network(module, (JOINED,))
+
+
+def _without_head(pretrained: bool | str | Trained) -> bool | str | Trained:
+    return replace(pretrained, same_classes=False) if isinstance(pretrained, Trained) else pretrained
 
 
 def _keeps_head(pretrained: bool | str | Trained) -> bool:
@@ -301,7 +330,7 @@ def _load_pretrained(
     source = "the library's weights" if source == "True" else source
     if hasattr(module, APPENDED):
         _check_old_head(module, state, source)
-    load_weights(module, state, source, ignored=head if keep_stem else (*head, *stems))
+    load_weights(module, state, source, ignored=(*head, JOINED) if keep_stem else (*head, JOINED, *stems))
 
 
 def _check_old_head(module: nn.Module, state: State, source: str) -> None:
@@ -333,7 +362,7 @@ def _look_at(module: nn.Module, model: Model, images: int, channels: int, size: 
     module.eval()
     try:
         with torch.no_grad():
-            return module(torch.zeros(images, channels, *size))
+            return try_out(module, torch.zeros(images, channels, *size))
     except Exception as error:
         shape = f"{channels} x {size.height} x {size.width}"
         fault = f"{model.name} fails on {f'a {shape} image' if images == 1 else f'{images} images of {shape}'}"

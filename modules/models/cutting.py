@@ -19,6 +19,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from modules.config.values import Size
 from modules.models.build import Network
 from modules.models.freezing import Frozen
+from modules.models.metadata import Joined
 
 TOLERANCE = 1e-4  # of logits, between the whole model and its two parts
 MIXED = 0.01  # of the largest feature: more than batches of another size may change by rounding, on any device
@@ -109,6 +110,8 @@ def cut_network(network: Network, frozen: Frozen, channels: int, size: Size) -> 
     What comes out is compared with the whole model. The network itself is not changed.
     """
     module = network.module
+    if isinstance(module, Joined):
+        raise NotCut("metadata columns are joined to the model's features")
     modes = {part: part.training for part in module.modules()}
     wanted = {parameter: parameter.requires_grad for parameter in module.parameters()}
     try:

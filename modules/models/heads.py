@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from modules.config.errors import OptionError
+from modules.models.metadata import try_out
 
 
 def find_head(module: nn.Module, outputs: int) -> str:
@@ -89,7 +90,7 @@ def check_zeros(module: nn.Module, names: tuple[str, ...], image: torch.Tensor) 
     modes = {part: part.training for part in module.modules()}
     try:
         with torch.enable_grad():
-            gradients = torch.autograd.grad(module.eval()(image).sum(), parameters, allow_unused=True)
+            gradients = torch.autograd.grad(try_out(module.eval(), image).sum(), parameters, allow_unused=True)
     finally:
         for part, mode in modes.items():
             part.training = mode

@@ -12,6 +12,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.overrides import TorchFunctionMode
 
 from modules.config.errors import OptionError
+from modules.models.metadata import try_out
 
 
 def set_torchvision_dropout(module: nn.Module, head: str, rate: float) -> None:
@@ -52,7 +53,7 @@ def check_dropout(module: nn.Module, name: str, rate: float, image: torch.Tensor
         try:
             for part in modes:  # one image has no statistics, and there are none to be kept
                 part.training = not isinstance(part, _BatchNorm)
-            module(image)
+            try_out(module, image)
         finally:
             for part, mode in modes.items():
                 part.training = mode

@@ -14,6 +14,7 @@ from modules.compute.process import Process
 from modules.data.loaders import Batch
 from modules.data.preprocessing import Prepare
 from modules.data.samples import Rows
+from modules.models.metadata import call
 from modules.models.objectives import Objective
 from modules.prediction.tta import View
 
@@ -62,7 +63,7 @@ def predict(
             totals = [torch.zeros(len(places), columns, device=images.device) for _ in members]
             for number, view in enumerate(views):
                 with process.autocast():
-                    found = _logits(members, trunks, view(images))
+                    found = _logits(members, trunks, view(images), batch.metadata)
                 for index, logits in enumerate(found):
                     totals[index] += objective.activation(logits)
                     if index == 0 and number == 0 and first_time and batch.targets is not None:
@@ -75,11 +76,14 @@ def predict(
     return Outcome(values, loss)
 
 
-def _logits(members: Sequence[nn.Module], trunks: Sequence[nn.Module | None], images: torch.Tensor) -> list[torch.Tensor]:
+def _logits(
+    members: Sequence[nn.Module], trunks: Sequence[nn.Module | None], images: torch.Tensor, metadata: torch.Tensor | None
+) -> list[torch.Tensor]:
     """Of each member."""
     features = {trunk: trunk(images) for trunk in dict.fromkeys(trunks) if trunk is not None}
     return [
-        member(images if trunk is None else features[trunk]) for member, trunk in zip(members, trunks or [None] * len(members), strict=True)
+        call(member, images if trunk is None else features[trunk], metadata)
+        for member, trunk in zip(members, trunks or [None] * len(members), strict=True)
     ]
 
 

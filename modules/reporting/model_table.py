@@ -8,6 +8,7 @@ from torchinfo import summary
 from modules.config.schema import Config
 from modules.config.values import format_value
 from modules.models.build import Network, full_name
+from modules.models.metadata import metadata_width
 
 COLUMNS = ("input_size", "output_size", "num_params", "mult_adds", "trainable")
 DEPTH = 2  # levels of modules that fit a terminal
@@ -20,8 +21,9 @@ def describe_model(network: Network, config: Config, classes: int, assumed: bool
     assumed: whether `classes` is a guess. weights: what training would start from; the table's own are random.
     """
     size, channels = config.data.image_size, config.data.channels
-    image = (1, channels, *size)
-    table = summary(network.module, image, depth=DEPTH, col_names=COLUMNS, col_width=WIDTH, verbose=0, row_settings=("var_names",))
+    metadata = metadata_width(network.module)
+    inputs = [(1, channels, *size), (1, metadata)] if metadata else (1, channels, *size)
+    table = summary(network.module, inputs, depth=DEPTH, col_names=COLUMNS, col_width=WIDTH, verbose=0, row_settings=("var_names",))
     total, trained = _count(network.module)
     batch = config.hyper_params.batch_size
     activations = (table.total_input + table.total_output_bytes) * batch / 1e6
@@ -33,7 +35,7 @@ def describe_model(network: Network, config: Config, classes: int, assumed: bool
         *str(table).partition("Total params")[0].splitlines(),
         f"model     {full_name(config.model)}, {channels} x {size.height} x {size.width}, {classes} classes{guess}",
         f"weights   {weights}",
-        f"head      {', '.join(network.head)}",
+        f"head      {', '.join(network.head)}{f', with {metadata} numbers of metadata' if metadata else ''}",
         f"trains    {trained:,} of {total:,} parameters, {frozen}",
         f"mult-adds {table.total_mult_adds:,} an image; attention's products are not counted",
         f"memory    about {activations:,.0f} MB for activations, forward and back, of a batch of {batch}; {state:,.0f} MB for weights,"

@@ -16,6 +16,7 @@ from modules.data.loaders import Batch
 from modules.data.mixing import Mixer, leave_unmixed
 from modules.data.preprocessing import Prepare
 from modules.models.freezing import set_training
+from modules.models.metadata import call
 from modules.models.objectives import Objective
 from modules.runs.records import Sink
 from modules.training.optimizer import set_learning_rate
@@ -132,5 +133,5 @@ def _loss(learner: Learner, batch: Batch) -> torch.Tensor:
     images = learner.prepare(batch.images)
     images, targets = learner.mixer(images, batch.targets.to(images.device, non_blocking=True))
     with learner.process.autocast():
-        logits = learner.model(images)
+        logits = call(learner.model, images, batch.metadata)
     return learner.objective.loss(logits, targets)

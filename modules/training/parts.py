@@ -42,7 +42,7 @@ def make_network(plan: Plan, fold_number: int, pretrained: bool | str | WarmStar
     task, images = plan.samples.task, plan.preprocessing
     source = pretrained.weights(fold_number, task) if isinstance(pretrained, WarmStart) else pretrained
     outputs = network_outputs(task, plan.config.model, plan.config.hyper_params)
-    network = build_network(plan.config.model, outputs, images.channels, images.size, source)
+    network = build_network(plan.config.model, outputs, images.channels, images.size, source, task.metadata)
     plan.process.place(network.module)
     return network
 

@@ -41,8 +41,9 @@ class WarmStart:
         return f"{self.run.path}, fold by fold"
 
     def weights(self, fold: int, task: Task | None) -> Trained:
-        """The best checkpoint of that fold; its head is kept where the task is the same, with its classes in their order."""
-        return Trained(self.run.fold(fold).best, task is not None and same_question(task, self.task))
+        """The best checkpoint of that fold; its head is kept where the task is the same, with its classes in their order and its inputs."""
+        same = task is not None and same_question(task, self.task) and task.inputs == self.task.inputs
+        return Trained(self.run.fold(fold).best, same)
 
     def check_folds(self, samples: Samples, folds: Iterable[Fold]) -> None:
         """Raises OptionError where a fold is missing in the earlier run, or validates other samples there than here.

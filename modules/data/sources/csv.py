@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from modules.config.errors import DataError, OptionError, gather, shorten
 from modules.config.schema import Data
 from modules.data.images import ImageArrays, ImageChannels, ImageFiles
 from modules.data.labels import read_task
+from modules.data.metadata import encode_metadata, learn_inputs
 from modules.data.row_ids import asked_names, split_row_ids
 from modules.data.samples import Samples, Text
 from modules.data.sources.corrections import correct_table
@@ -27,31 +29,38 @@ def load_train(data: Data, folder: Path) -> Samples:
     """The labelled samples, in the table's order. Raises UserError in a line for whatever of the table is not as declared."""
     path = folder / data.train_csv
     table, pixels = read_part(path, "train_csv", data, folder)
-    ids, (task, targets), groups, names = gather(
+    ids, (task, targets), groups, names, inputs = gather(
         lambda: column_of_ids(table, id_column(data, folder), path),
         lambda: read_task(_corrected(table, data, folder), data, path),
         lambda: groups_of(table, data.group_column, path),
         lambda: column(table, data.image_column, path, "image_column") if data.image_column else None,
+        lambda: learn_inputs(table, data, path, folder),
     )
     images = image_files(data, names or ids, folder / data.train_images) if pixels is None else pixels
-    return Samples(ids=np.array(ids), images=images, task=task, targets=targets, groups=groups)
+    task, metadata = replace(task, inputs=inputs), encode_metadata(table, inputs, path)
+    return Samples(ids=np.array(ids), images=images, task=task, targets=targets, groups=groups, metadata=metadata)
 
 
 def load_test(data: Data, folder: Path, task: Task) -> Samples:
     """The samples to predict, in the order of the test table, or of the template where there is none."""
     name, option = (data.test_csv, "test_csv") if data.test_csv else (data.sample_submission, "sample_submission")
     path = folder / name
+    if task.inputs and not data.test_csv:
+        message = f"the metadata columns of the test images are read from it: {shorten(each.name for each in task.inputs)}"
+        raise OptionError("data", "test_csv", message)
     table, pixels = read_part(path, option, data, folder)
+    metadata = encode_metadata(table, task.inputs, path)
     key, own = _row_column(table, data, folder), id_column(data, folder)
     ids = column_of_ids(table, key, path)
     named = data.image_column if data.test_csv else None
     named = named or (own if own != key and own in table.columns else None)
     names = column(table, named, path, "image_column") if named else ids
     if pixels is not None:
-        return Samples(ids=np.array(ids), images=pixels, task=task)
+        return Samples(ids=np.array(ids), images=pixels, task=task, metadata=metadata)
     root = folder / data.test_images
-    ids, names = _once_an_image(ids, names, data, task, root)
-    return Samples(ids=np.array(ids), images=image_files(data, names, root), task=task)
+    ids, names, rows = _once_an_image(ids, names, data, task, root)
+    images = image_files(data, names, root)
+    return Samples(ids=np.array(ids), images=images, task=task, metadata=None if metadata is None else metadata[rows])
 
 
 def declared_folds(data: Data, folder: Path, name: str, samples: Samples) -> Text:
@@ -108,21 +117,22 @@ def _row_column(table: pd.DataFrame, data: Data, folder: Path) -> str:
     return name
 
 
-def _once_an_image(ids: list[str], names: list[str], data: Data, task: Task, root: Path) -> tuple[list[str], list[str]]:
-    """Where the table has several rows an image, every image's id and name once; else both as they are.
+def _once_an_image(ids: list[str], names: list[str], data: Data, task: Task, root: Path) -> tuple[list[str], list[str], list[int]]:
+    """Where the table has several rows an image, every image's id and name once; else both as they are. And the rows they are of.
 
     Which it is, the names tell, where a column has them: they come several times. Else the files do.
     """
     rows = split_row_ids(ids, asked_names(task))
+    whole = ids, names, list(range(len(ids)))
     if rows is None:
-        return ids, names
+        return whole
     first = rows.first_rows()
     images = [rows.images[row] for row in first]
     if names is not ids:
         once = len(set(names)) == len(images) == len(set(zip(names, rows.images, strict=True)))
-        return (images, [names[row] for row in first]) if once else (ids, names)
+        return (images, [names[row] for row in first], first) if once else whole
     there = [image_files(data, each, root).sizes().max() >= 0 for each in (ids, images)]
-    return (images, images) if there == [False, True] else (ids, names)
+    return (images, images, first) if there == [False, True] else whole
 
 
 def _corrected(table: pd.DataFrame, data: Data, folder: Path) -> pd.DataFrame:

@@ -11,6 +11,7 @@ from modules.config.errors import DataError, gather, shorten
 from modules.config.schema import Data
 from modules.data.images import join_images
 from modules.data.labels import encode_targets
+from modules.data.metadata import Floats, encode_metadata
 from modules.data.samples import Samples, Text
 from modules.data.sources.csv import groups_of, image_files, read_part
 from modules.data.sources.folder import groups_in_paths
@@ -26,16 +27,18 @@ def add_extra(samples: Samples, data: Data, folder: Path, id_column: str) -> Sam
     assert data.extra_csv is not None
     path, root = folder / data.extra_csv, folder / (data.extra_images or data.train_images)
     table, pixels = read_part(path, "extra_csv", data, folder)
-    ids, targets, groups, names = gather(
+    ids, targets, groups, names, metadata = gather(
         lambda: column_of_ids(table, id_column, path),
         lambda: encode_targets(table, data, samples.task, path),
         lambda: groups_of(table, data.group_column, path),
         lambda: column(table, data.image_column, path, "image_column") if data.image_column else None,
+        lambda: encode_metadata(table, samples.task.inputs, path),
     )
     images = image_files(data, names or ids, root) if pixels is None else pixels
     if data.label_pattern is not None and samples.groups is not None:
         groups = groups_in_paths(data.label_pattern, names or ids, root)
-    return append_extra(samples, replace(samples, ids=np.array(ids), images=images, targets=targets, groups=groups, extra=None), path)
+    more = replace(samples, ids=np.array(ids), images=images, targets=targets, groups=groups, extra=None, metadata=metadata)
+    return append_extra(samples, more, path)
 
 
 def append_extra(samples: Samples, more: Samples, path: Path) -> Samples:
@@ -55,6 +58,7 @@ def append_extra(samples: Samples, more: Samples, path: Path) -> Samples:
         targets=_join_targets(samples, more),
         groups=_join_groups(samples, more),
         extra=np.concatenate([before, np.ones(len(more), dtype=bool)]),
+        metadata=_join_metadata(samples, more),
     )
 
 
@@ -73,3 +77,10 @@ def _join_groups(samples: Samples, more: Samples) -> Text | None:
         return None
     assert more.groups is not None
     return np.concatenate([samples.groups, more.groups])
+
+
+def _join_metadata(samples: Samples, more: Samples) -> Floats | None:
+    if samples.metadata is None:
+        return None
+    assert more.metadata is not None
+    return np.concatenate([samples.metadata, more.metadata])
