@@ -66,7 +66,8 @@ def _learn(name: str, cells: list[str], path: Path) -> Input:
         raise DataError(f"{where}: every cell is blank")
     values = _numbers(said)
     if np.isfinite(values).all():
-        mean, std = float(values.mean()), float(values.std())
+        with np.errstate(over="ignore"):
+            mean, std = float(values.mean()), float(values.std())
         if not np.isfinite(std):
             raise DataError(f"{where}: its numbers are too large: {values.min():g} to {values.max():g}")
         return Input(name, (), mean, std or 1.0, len(said) < len(cells))
