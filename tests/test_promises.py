@@ -37,6 +37,7 @@ PROMISES = {
     "data.target_range": "data/test_labels.py::test_predictions_are_clipped_to_the_range_that_is_asked_for",
     "data.label_columns": "scripts/test_main_job.py::test_mistakes_of_all_rooms_are_told_at_once",
     "data.label_pattern": "scripts/test_more_sources.py::test_a_pattern_over_paths_trains_folds_by_person_and_predicts_by_the_template",
+    "data.metadata_columns": "scripts/test_metadata_columns.py::test_what_only_the_table_knows_is_learnt_with_it_and_not_without",
     "data.group_column": "scripts/test_main_job.py::test_groups_are_never_divided",
     "data.image_suffix": "data/test_csv_source.py::test_a_contest_of_files_is_read_and_its_images_are_there",
     "data.pixel_columns": "scripts/test_more_sources.py::test_pixels_in_tables_train_and_predict_without_a_file",

@@ -41,6 +41,7 @@ TEXTS = {
     "mean": ("auto", "0.1, 0.2, 0.3", "0.5"),
     "std": ("auto", "0.1, 0.25, 1.0", "0.5"),
     "label_pattern": (r"^(?P<label>cat|dog)\.", r"(?P<group>[^/]+)/.*_(?P<label>\w+);x#y$", "(?i)(?P<label>50%|${x})"),
+    "metadata_columns": ("", "sex", "sex, age approx, 007"),
     "channel_suffixes": ("_red, _green, _blue", "-1, -2, -3"),
     "label_columns": SOME_TEXT[:5],
     "target_range": ("auto", "none", "1.0, 100.0", "-1e-07, 0.5"),
@@ -74,6 +75,7 @@ NEEDS: dict[tuple[str, str | None], list[str]] = {
     ("pixel_columns", None): ["data.source=csv", "data.test_csv=test.csv"],
     ("pixel_size", None): ["data.source=csv", "data.test_csv=test.csv", "data.pixel_columns=pixel"],
     ("channels", "4"): ["data.source=csv", "data.channel_suffixes=_red, _green, _blue, _yellow"],
+    ("metadata_columns", None): ["data.source=csv", "data.test_csv=test.csv"],
     ("channel_suffixes", None): ["data.source=csv"],
     ("method", "predefined"): ["split.fold_column=fold"],
     ("fold_column", None): ["split.method=predefined"],
@@ -187,6 +189,7 @@ def test_all_options_changed_at_once_round_trip() -> None:
         "pixel_size",
         "channels",
         "channel_suffixes",
+        "metadata_columns",
         "pseudo_threshold",
         "unknown_below",
     }
