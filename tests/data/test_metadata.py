@@ -188,6 +188,18 @@ def test_extra_images_have_metadata_too_or_are_refused(known: tuple[Data, Path])
     ]
 
 
+def test_pseudo_labelled_test_images_bring_the_metadata_of_the_test_table(known: tuple[Data, Path]) -> None:
+    data, contest = known
+    sure = pd.DataFrame({"id": ["test_004", "test_001"], "label": ["cat", "dog"], "confidence": [1, 1]})
+    sure.to_csv("pseudo.csv", index=False)
+    samples = load_train(replace(data, pseudo_labels="pseudo.csv"), contest)
+    test = load_test(data, contest, samples.task)
+    assert (
+        samples.metadata is not None and test.metadata is not None and samples.ids[-2:].tolist() == ["pseudo:test_004", "pseudo:test_001"]
+    )
+    assert np.array_equal(samples.metadata[-2:], test.metadata[[4, 1]]) and len(samples.metadata) == len(samples)
+
+
 def test_a_test_table_without_the_columns_is_told_before_training(known: tuple[Data, Path]) -> None:
     data, contest = known
     pd.read_csv(contest / "test.csv").rename(columns={"age": "ages"}).to_csv(contest / "test.csv", index=False)

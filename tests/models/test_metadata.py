@@ -169,6 +169,11 @@ def test_a_model_that_gives_no_row_of_numbers_is_told() -> None:
     assert str(caught.value) == f"[data] metadata_columns: {fault}"
 
 
+def test_a_bare_sequential_which_would_call_the_new_head_itself_is_told() -> None:
+    with pytest.raises(OptionError, match="mine:net gives a bare torch.nn.Sequential, which calls all of its layers by itself"):
+        join_head(nn.Sequential(nn.Flatten()), torch.zeros(1, 8), "mine:net", SAID, 4, 0.0)
+
+
 def test_it_is_never_cut() -> None:
     network = built()
     with pytest.raises(NotCut, match="metadata columns are joined to the model's features"):

@@ -259,7 +259,7 @@ def test_several_outputs_and_head_separate_go_with_metadata(root: Path, tmp_path
     shutil.copytree(root / "contest", tmp_path / "contest")
     rows = read(tmp_path / "contest/train.csv")
     rows.assign(who=rows["sex"] + rows["ward"]).to_csv(tmp_path / "contest/train.csv", index=False)
-    outputs = ("data.task=multioutput", "data.label_columns=who, ill", "hyper_params.metric=balanced_accuracy", "model.head=separate")
+    outputs = ("data.task=multioutput", "data.label_columns=who, ill", "hyper_params.metric=macro_recall", "model.head=separate")
     small = (f"settings.data_path={tmp_path / 'contest'}", "settings.run_name=outputs")
     assert run_train(*asked(root, SAID, *outputs, *small), "--quiet") == 0
     assert result_of(root, "outputs") > 0.85
