@@ -170,7 +170,7 @@ def test_a_model_that_gives_no_row_of_numbers_is_told() -> None:
 
 
 def test_a_bare_sequential_which_would_call_the_new_head_itself_is_told() -> None:
-    with pytest.raises(OptionError, match="mine:net gives a bare torch.nn.Sequential, which calls all of its layers by itself"):
+    with pytest.raises(OptionError, match=r"mine:net gives a bare torch\.nn\.Sequential, which calls all of its layers by itself"):
         join_head(nn.Sequential(nn.Flatten()), torch.zeros(1, 8), "mine:net", SAID, 4, 0.0)
 
 
