@@ -200,6 +200,17 @@ def test_pseudo_labelled_test_images_bring_the_metadata_of_the_test_table(known:
     assert np.array_equal(samples.metadata[-2:], test.metadata[[4, 1]]) and len(samples.metadata) == len(samples)
 
 
+def test_of_several_rows_an_image_the_metadata_are_those_of_the_first(known: tuple[Data, Path]) -> None:
+    data, contest = known
+    task = load_train(data, contest).task
+    once = load_test(data, contest, task)
+    rows = pd.read_csv(contest / "test.csv").sample(frac=1, random_state=1)
+    pd.concat([rows.assign(id=rows["id"] + f"_{name}") for name in task.classes]).to_csv(contest / "test.csv", index=False)
+    test = load_test(data, contest, task)
+    assert once.metadata is not None and test.metadata is not None and sorted(test.ids) == sorted(once.ids)
+    assert dict(zip(test.ids, test.metadata.tolist(), strict=True)) == dict(zip(once.ids, once.metadata.tolist(), strict=True))
+
+
 def test_a_test_table_without_the_columns_is_told_before_training(known: tuple[Data, Path]) -> None:
     data, contest = known
     pd.read_csv(contest / "test.csv").rename(columns={"age": "ages"}).to_csv(contest / "test.csv", index=False)

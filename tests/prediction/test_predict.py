@@ -142,7 +142,7 @@ def test_every_tta_is_the_mean_of_its_views_probabilities(tta: str) -> None:
 @pytest.mark.parametrize("tta", sorted(FLIPS))
 def test_a_flipped_image_is_predicted_alike_where_its_flip_is_a_view(tta: str) -> None:
     rows = np.arange(ROWS)
-    flipped = [Batch(images.flip(2), targets, numbers) for images, targets, numbers in batches(rows, 5)]
+    flipped = [batch._replace(images=batch.images.flip(2)) for batch in batches(rows, 5)]
     one, other = run(batches(rows, 5), rows, tta=tta).values, run(flipped, rows, tta=tta).values
     assert np.allclose(one, other, atol=1e-6) is ("h" in tta)
 
