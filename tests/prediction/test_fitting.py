@@ -207,7 +207,8 @@ def test_an_unknown_class_with_a_number_is_told_with_what_it_costs() -> None:
     for metric in OF_CLASSES:
         fitted = fit_decision(task_of("multiclass", 6), "plain", metric_of(metric), targets, values, folds_of(1000), unknown)
         assert fitted.kept and fitted.decision == unknown
-        assert metric == "micro_f1" or fitted.score < fitted.plain_score  # what is not given is no false alarm
+        if not metric.endswith("f1"):  # which a doubtful class that is not given may gain: it is no false alarm
+            assert fitted.score < fitted.plain_score
         assert fitted.score == pytest.approx(metric_of(metric).measure(task_of("multiclass", 6), targets, values, unknown))
 
 
