@@ -197,7 +197,7 @@ def test_a_table_that_changed_since_is_refused(tmp_path: Path, capsys: pytest.Ca
     table.to_csv(contest / "train.csv", index=False)
     lines = refusal(run_train, ["--resume", "changed"], capsys)
     assert lines == [
-        "runs/changed: ids, images, labels or groups in the training table have changed since this run started; start a new run"
+        "runs/changed: ids, images, labels, groups or metadata in the training table have changed since this run started; start a new run"
     ]
 
 
