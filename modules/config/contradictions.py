@@ -141,6 +141,9 @@ def _of_targets(config: Config) -> Iterator[Contradiction]:
         )
     if config.inference.unknown_class is not None and data.task not in ("multiclass", "binary"):
         yield Contradiction((("inference", "unknown_class"), task), f"goes with task = multiclass, and task is {data.task}")
+    if config.inference.unknown_class is not None and hyper.metric == "qwk":
+        message = "a class that is unknown has no place in an order, and metric = qwk goes by places; use another metric"
+        yield Contradiction((("inference", "unknown_class"), ("hyper_params", "metric")), message)
 
 
 def _of_decisions(config: Config) -> Iterator[Contradiction]:

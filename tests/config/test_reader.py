@@ -665,3 +665,9 @@ def test_any_overrides_are_a_config_that_reads_back_or_mistakes(overrides: list[
         assert lines and all(lines)
     else:
         assert read_config([write(to_ini(config), "again.ini")]) == (config, [])
+
+
+def test_an_unknown_class_has_no_place_in_an_order() -> None:
+    text = "[inference]\nunknown_class = Other\nunknown_below = 0.5\n[hyper_params]\nmetric = qwk\n"
+    (line,) = mistakes(text)
+    assert line.startswith("config.ini:2 [inference] unknown_class: a class that is unknown has no place in an order")

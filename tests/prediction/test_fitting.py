@@ -204,7 +204,7 @@ def test_the_confidence_below_which_a_class_is_unknown_is_fitted() -> None:
 def test_an_unknown_class_with_a_number_is_told_with_what_it_costs() -> None:
     targets, values = is_right("multiclass", 6)(np.random.default_rng(5))
     unknown = Decision(unknown_class="Other", unknown_below=0.3)
-    for metric in OF_CLASSES:
+    for metric in set(OF_CLASSES) - {"qwk"}:  # which the INI refuses: what is unknown has no place in an order
         fitted = fit_decision(task_of("multiclass", 6), "plain", metric_of(metric), targets, values, folds_of(1000), unknown)
         assert fitted.kept and fitted.decision == unknown
         if not metric.endswith("f1"):  # which a doubtful class that is not given may gain: it is no false alarm
