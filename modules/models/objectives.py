@@ -18,11 +18,24 @@ from typing import NamedTuple
 import torch
 from torch.nn import functional
 
+from modules.models.losses import (
+    DISTANCES,
+    TINY,
+    against_zero,
+    binary_cross_entropy,
+    cross_entropy,
+    focal,
+    mean_position,
+    scaled_sigmoid,
+    shares_of,
+    smooth,
+    smoothed,
+    soft_f1,
+    softmax,
+)
 from modules.models.own_losses import OwnLoss
 
 Tensor = torch.Tensor
-
-TINY = 1e-12  # what a share or a sum of them is held away from 0 by, so that no gradient becomes NaN
 
 
 @dataclass(frozen=True)
@@ -83,12 +96,12 @@ def make_objective(
         # Of two classes whose logits are 0 and x, cross entropy is binary cross entropy of x.
         of_two = _of_classes("cross_entropy" if loss == "bce" else loss, smoothing, weights, focal_gamma)
         return Objective(
-            lambda logits, targets: of_two.loss(_against_zero(logits), targets), lambda logits: of_two.activation(_against_zero(logits))
+            lambda logits, targets: of_two.loss(against_zero(logits), targets), lambda logits: of_two.activation(against_zero(logits))
         )
     if kind == "composite" and loss == "f1":
         product = _product(softmax, sizes)
         return Objective(
-            lambda logits, targets: _soft_f1(product(logits), _smoothed(_shares(targets, prod(sizes)), smoothing), weights), product
+            lambda logits, targets: soft_f1(product(logits), smoothed(shares_of(targets, prod(sizes)), smoothing), weights), product
         )
     if kind == "composite":
         each = _loss_of_each(loss, smoothing, None, focal_gamma)
@@ -105,7 +118,7 @@ def _of_own(loss: OwnLoss, kind: str, sizes: Sequence[int], ranges: Sequence[Ran
     if kind == "multilabel":
         return Objective(loss, lambda logits: logits.float().sigmoid())
     if kind == "binary" and loss.activation == "sigmoid":
-        return Objective(loss, lambda logits: softmax(_against_zero(logits)))
+        return Objective(loss, lambda logits: softmax(against_zero(logits)))
     one = Objective(loss, scaled_sigmoid if loss.activation == "sigmoid" else softmax)
     return _of_factors(loss, one.activation, sizes) if kind == "composite" else _of_several(one, kind, sizes)
 
@@ -113,7 +126,7 @@ def _of_own(loss: OwnLoss, kind: str, sizes: Sequence[int], ranges: Sequence[Ran
 def _of_several(one: Objective, kind: str, sizes: Sequence[int]) -> Objective:
     """Of one objective of classes that of a kind of task that is made of them."""
     if kind == "ordinal":
-        return Objective(one.loss, lambda logits: _mean_position(softmax(logits)))
+        return Objective(one.loss, lambda logits: mean_position(softmax(logits)))
     return _of_outputs(one, sizes) if kind == "multioutput" else one
 
 
@@ -121,7 +134,7 @@ def _of_classes(loss: str, smoothing: float, weights: Tensor | None, gamma: floa
     """One class an image."""
     activation = scaled_sigmoid if loss == "bce" else softmax
     if loss == "f1":
-        return Objective(lambda logits, targets: _soft_f1(softmax(logits), _smooth(logits, targets, smoothing), weights), activation)
+        return Objective(lambda logits, targets: soft_f1(softmax(logits), smooth(logits, targets, smoothing), weights), activation)
     each = _loss_of_each(loss, smoothing, weights, gamma)
     return Objective(lambda logits, targets: each(logits, targets).mean(), activation)
 
@@ -139,20 +152,20 @@ def _loss_of_each(loss: str, smoothing: float, weights: Tensor | None, gamma: fl
 def _of_labels(loss: str, smoothing: float, weights: Tensor | None, gamma: float) -> Objective:
     """Each label by itself, there or not there; the mean over the labels. Smoothing moves both towards one half."""
 
-    def smooth(targets: Tensor) -> Tensor:
+    def soften(targets: Tensor) -> Tensor:
         return targets.float() * (1 - smoothing) + smoothing / 2
 
     def bce(logits: Tensor, targets: Tensor) -> Tensor:
-        return functional.binary_cross_entropy_with_logits(logits.float(), smooth(targets), pos_weight=weights)
+        return functional.binary_cross_entropy_with_logits(logits.float(), soften(targets), pos_weight=weights)
 
     def focal_of_each(logits: Tensor, targets: Tensor) -> Tensor:
         """Lin et al. 2017, without its alpha."""
-        shares, there, absent = smooth(targets), functional.logsigmoid(logits.float()), functional.logsigmoid(-logits.float())
+        shares, there, absent = soften(targets), functional.logsigmoid(logits.float()), functional.logsigmoid(-logits.float())
         terms = -shares * absent.exp().clamp(min=TINY) ** gamma * there * (1 if weights is None else weights)
         return (terms - (1 - shares) * there.exp().clamp(min=TINY) ** gamma * absent).mean()
 
     def f1(logits: Tensor, targets: Tensor) -> Tensor:
-        return _soft_f1(logits.float().sigmoid(), smooth(targets), weights)
+        return soft_f1(logits.float().sigmoid(), soften(targets), weights)
 
     losses: Mapping[str, Callable[[Tensor, Tensor], Tensor]] = {"bce": bce, "focal": focal_of_each, "f1": f1}
     return Objective(losses[loss], lambda logits: logits.float().sigmoid())
@@ -190,7 +203,7 @@ def _of_positions(loss: str | OwnLoss, span: Range) -> Objective:
     numbers = _of_numbers(loss, [span])
 
     def loss_of(logits: Tensor, targets: Tensor) -> Tensor:
-        return numbers.loss(logits, targets[:, None] if targets.ndim == 1 else _mean_position(targets.float()))
+        return numbers.loss(logits, targets[:, None] if targets.ndim == 1 else mean_position(targets.float()))
 
     return Objective(loss_of, numbers.activation)
 
@@ -199,7 +212,7 @@ def _of_steps(classes: int, smoothing: float) -> Objective:
     """Ordered classes by a logit for each step that is passed: class k has passed k of them (Frank and Hall 2001)."""
 
     def loss(logits: Tensor, targets: Tensor) -> Tensor:
-        passed = 1 - _smoothed(_shares(targets, classes), smoothing).cumsum(dim=1)[:, :-1]
+        passed = 1 - smoothed(shares_of(targets, classes), smoothing).cumsum(dim=1)[:, :-1]
         return functional.binary_cross_entropy_with_logits(logits.float(), passed.clamp(0, 1))
 
     return Objective(loss, lambda logits: logits.float().sigmoid().sum(dim=1, keepdim=True))
@@ -225,7 +238,7 @@ def _of_factors(
     axes = range(1, len(sizes) + 1)
 
     def loss(logits: Tensor, targets: Tensor) -> Tensor:
-        shares = _shares(targets, prod(sizes))
+        shares = shares_of(targets, prod(sizes))
         cube = shares.reshape(-1, *sizes)
         factors = [cube.sum(dim=[other for other in axes if other != axis]) for axis in axes]
         losses = torch.stack([each(*pair) for pair in zip(_side_by_side(logits, sizes), factors, strict=True)]).sum(dim=0)
@@ -249,78 +262,3 @@ def _product(activate: Callable[[Tensor], Tensor], sizes: Sequence[int]) -> Call
 def _side_by_side(columns: Tensor, sizes: Sequence[int]) -> tuple[Tensor, ...]:
     """(batch, all columns) to those of each output."""
     return tuple(torch.split(columns, list(sizes), dim=1))
-
-
-def cross_entropy(logits: Tensor, targets: Tensor, smoothing: float, weights: Tensor | None) -> Tensor:
-    """torch's, (batch,) of each image; a class weight multiplies that class's term."""
-    return functional.cross_entropy(logits.float(), targets, weight=weights, label_smoothing=smoothing, reduction="none")
-
-
-def focal(logits: Tensor, targets: Tensor, smoothing: float, weights: Tensor | None, gamma: float) -> Tensor:
-    """The softmax form of Lin et al. 2017, (batch,) of each image: the sum over classes c of -w_c t_c (1 - p_c)^gamma log p_c;
-    gamma 0: cross entropy.
-    """
-    logs = logits.float().log_softmax(dim=1)
-    missing = (-logs.expm1()).clamp(min=TINY)
-    terms = -_smooth(logits, targets, smoothing) * missing**gamma * logs
-    return (terms if weights is None else terms * weights).sum(dim=1)
-
-
-def binary_cross_entropy(logits: Tensor, targets: Tensor, smoothing: float, weights: Tensor | None) -> Tensor:
-    """Each class against the others, (batch,) of each image: torch's, the mean over the classes; an image weighs what its class
-    weighs.
-    """
-    shares = _smooth(logits, targets, smoothing)
-    losses = functional.binary_cross_entropy_with_logits(logits.float(), shares, reduction="none").mean(dim=1)
-    return losses if weights is None else losses * (_smooth(logits, targets, 0.0) * weights).sum(dim=1)
-
-
-def _soft_f1(probabilities: Tensor, shares: Tensor, weights: Tensor | None) -> Tensor:
-    """1 - the (weighted) mean over all classes of F1 = 2TP / (2TP + FP + FN), with probabilities for counts.
-
-    0 is the F1 of a class that a batch neither has nor predicts, as for scikit-learn's zero_division=0. This is a loss of
-    the batch: the mean over batches is not that of one large batch, and batches want to hold every class.
-    """
-    both = (probabilities * shares).sum(dim=0)
-    scores = 2 * both / (probabilities.sum(dim=0) + shares.sum(dim=0)).clamp(min=TINY)
-    return 1 - (scores.mean() if weights is None else (scores * weights).sum() / weights.sum())
-
-
-def softmax(logits: Tensor) -> Tensor:
-    return logits.float().softmax(dim=1)
-
-
-def scaled_sigmoid(logits: Tensor) -> Tensor:
-    """Each class's own sigmoid, divided by the sum over the classes, where all of them are nearly 0 too."""
-    return functional.logsigmoid(logits.float()).softmax(dim=1)
-
-
-def _against_zero(logits: Tensor) -> Tensor:
-    """(batch, 1) logits to (batch, 2), of which the first is 0."""
-    return torch.cat([torch.zeros_like(logits), logits], dim=1)
-
-
-def _mean_position(shares: Tensor) -> Tensor:
-    """(batch, classes) to (batch, 1); no product of matrices, which autocast would make less precise."""
-    return (shares * torch.arange(shares.shape[1], device=shares.device)).sum(dim=1, keepdim=True)
-
-
-def _smooth(logits: Tensor, targets: Tensor, smoothing: float) -> Tensor:
-    """(batch, classes) float32 shares: of classes or shares, with `smoothing` of them spread over all classes."""
-    return _smoothed(_shares(targets, logits.shape[1]), smoothing)
-
-
-def _smoothed(shares: Tensor, smoothing: float) -> Tensor:
-    return shares * (1 - smoothing) + smoothing / shares.shape[1]
-
-
-def _shares(targets: Tensor, classes: int) -> Tensor:
-    """(batch, classes) float32 shares, of classes or shares."""
-    return (functional.one_hot(targets, classes) if targets.ndim == 1 else targets).float()
-
-
-DISTANCES: Mapping[str, Callable[[Tensor, Tensor], Tensor]] = {
-    "mse": functional.mse_loss,
-    "mae": functional.l1_loss,
-    "huber": functional.huber_loss,
-}

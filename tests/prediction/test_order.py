@@ -26,7 +26,8 @@ from modules.data.preprocessing import Normalizer, Preprocessing
 from modules.data.samples import Samples
 from modules.data.sources import contest_folder, id_column, load_test, load_train, template_path
 from modules.data.transforms import build_pipeline
-from modules.models.objectives import Objective, softmax
+from modules.models.losses import softmax
+from modules.models.objectives import Objective
 from modules.prediction.forms import Question
 from modules.prediction.metrics import Metric
 from modules.prediction.predict import predict
