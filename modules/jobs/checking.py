@@ -6,14 +6,18 @@ from dataclasses import replace
 
 import numpy as np
 
-from modules.config.errors import shorten
+from modules.config.errors import gather, shorten
 from modules.config.schema import Config
 from modules.data.metadata import describe_inputs
+from modules.data.samples import Samples
 from modules.data.sources import contest_folder, load_test
+from modules.jobs.asking import ask_template
 from modules.jobs.bad_images import refuse_bad_images
 from modules.jobs.failures import short_of_memory, told
+from modules.jobs.remarks import say
 from modules.models.build import Network, full_name
 from modules.models.freezing import count_trained, find_frozen
+from modules.prediction.template import Template
 from modules.reporting.sinks import Silence
 from modules.reporting.tables import describe_targets
 from modules.training.fold import train_epoch_of
@@ -23,7 +27,8 @@ from modules.training.plan import Plan
 
 
 def check_plan(plan: Plan) -> list[str]:
-    """Trains one batch, on nothing that is kept, and looks at every test image's header. Returns what to print."""
+    """Looks at the test set and the template, then trains one batch, on nothing that is kept. Returns what to print."""
+    test, template = _check_test_set(plan.config, plan)
     fold = plan.folds[0]
     network = make_network(plan, fold.number, plan.pretrained)
     batch_size = min(plan.config.hyper_params.batch_size, len(fold.train_rows))
@@ -33,21 +38,22 @@ def check_plan(plan: Plan) -> list[str]:
     learner = make_learner(plan, fold, network, replace(plan.phases[-1], cut=None), steps_per_epoch=1)
     with told(short_of_memory(batch_size, *plan.preprocessing.size)):
         outcome = train_epoch_of(plan, fold, learner, batches, 1, 0, Silence())
-    test_samples = _check_test_images(plan.config, plan)
     return [
-        *_describe(plan, test_samples),
+        *_describe(plan, len(test)),
         _describe_network(plan, network),
         *phases,
+        f"submits   {len(template.ids)} rows, {template.form}",
         f"one batch, forward and back: loss {outcome.loss:.4f}",
     ]
 
 
-def _check_test_images(config: Config, plan: Plan) -> int:
-    """Looks at the test table and every test image's header; returns their number. Raises UserError."""
+def _check_test_set(config: Config, plan: Plan) -> tuple[Samples, Template]:
+    """Looks at the test table, every test image's header, and the template. Raises UserError with all that is wrong with them."""
     folder = contest_folder(config.data, config.settings.data_path)
     test = load_test(config.data, folder, plan.samples.task)
-    refuse_bad_images(test)
-    return len(test)
+    _, template = gather(lambda: refuse_bad_images(test), lambda: ask_template(config, test, plan.samples.task, plan.metric, config))
+    say(*template.remarks)
+    return test, template
 
 
 def _describe(plan: Plan, test_samples: int) -> list[str]:

@@ -13,10 +13,10 @@ import numpy as np
 from modules.compute.process import Process, start_process
 from modules.config.errors import OptionError, gather
 from modules.config.schema import Config
-from modules.data.labels import separator_of
 from modules.data.samples import Samples
-from modules.data.sources import as_laid_out, contest_folder, id_column, load_test, template_path
+from modules.data.sources import as_laid_out, contest_folder, id_column, load_test
 from modules.data.task import Targets
+from modules.jobs.asking import ask_template
 from modules.jobs.bad_images import refuse_bad_images
 from modules.jobs.blending import Blend, Measured
 from modules.jobs.deciding import asked_of, check_decision
@@ -24,10 +24,9 @@ from modules.jobs.passes import predict_members
 from modules.jobs.remarks import say
 from modules.jobs.trained import TrainedRun
 from modules.prediction.ensemble import combine
-from modules.prediction.forms import Question
 from modules.prediction.predictions import Predictions, check_predictions
 from modules.prediction.submission import find_output, name_after, read_answers, write_submission
-from modules.prediction.template import Template, read_template
+from modules.prediction.template import Template
 
 
 @dataclass(frozen=True)
@@ -54,7 +53,7 @@ def load_test_set(config: Config, runs: Sequence[TrainedRun]) -> TestSet:
     task = next((each.task for each in runs if each.task.inputs), run.task)  # open_trained saw that the others have none, or the same
     samples = load_test(config.data, folder, task)
     column = id_column(config.data, folder)
-    submissions, own_template = Path(config.inference.submission_path), template_path(config.data, folder)
+    submissions = Path(config.inference.submission_path)
     data = as_laid_out(config.data)
     inputs = [folder / name for name in (data.sample_submission, data.train_csv, data.test_csv, data.extra_csv, data.corrections) if name]
     inputs += [Path(config.inference.answers)] if config.inference.answers else []
@@ -65,10 +64,8 @@ def load_test_set(config: Config, runs: Sequence[TrainedRun]) -> TestSet:
             return samples.targets
         return read_answers(Path(path), column, data, samples.ids, run.task)
 
-    separates = separator_of(data if data.label_separator else run.config.data)
-    question = Question(run.task, run.metric, separates, run.config.hyper_params.map_at)
     template, known, output, *_ = gather(
-        lambda: read_template(own_template, column, samples.ids, question),
+        lambda: ask_template(config, samples, run.task, run.metric, run.config),
         answers,
         lambda: find_output(submissions, config.inference.output, inputs),
         lambda: refuse_bad_images(samples),

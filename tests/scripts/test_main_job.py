@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from PIL import Image
@@ -209,6 +210,16 @@ def test_check_looks_at_the_test_images_too(contest: Path, capsys: pytest.Captur
     (contest / "test/test_003.png").write_bytes(b"")
     lines = refusal(run_train, [*_named(contest), "--check"], capsys)
     assert lines == [f"{contest}/test/test_003.png: the file is empty (zero bytes)"]
+
+
+def test_check_looks_at_the_template_too(contest: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Before hours of training, not after them."""
+    assert run_train(*_named(contest), "--check") == 0
+    assert "submits   12 rows, the class in column 'label'" in capsys.readouterr().out
+    template = pd.read_csv(contest / "sample_submission.csv")
+    template.assign(cat=0.5, dgo=0.5).drop(columns="label").to_csv(contest / "sample_submission.csv", index=False)
+    (line,) = refusal(run_train, [*_named(contest), "--check"], capsys)
+    assert line.startswith(f"{contest}/sample_submission.csv: ") and "dgo" in line
 
 
 def test_mistakes_of_all_rooms_are_told_at_once(contest: Path, capsys: pytest.CaptureFixture[str]) -> None:
