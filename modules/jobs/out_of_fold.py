@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from modules.compute.process import Process
 from modules.compute.storage import write_json, write_text
@@ -18,12 +17,12 @@ from modules.config.errors import DataError, UserError
 from modules.config.schema import Config
 from modules.data.samples import Rows, Samples
 from modules.data.sources import contest_folder, load_train
-from modules.data.tables import column, read_table
+from modules.data.tables import column
 from modules.data.task import Targets, same_question
 from modules.jobs.passes import predict_members
 from modules.jobs.remarks import say
 from modules.jobs.trained import TrainedRun
-from modules.prediction.predictions import PROBABILITY, Predictions, check_predictions, load_predictions, load_targets, to_csv
+from modules.prediction.predictions import PROBABILITY, Predictions, check_predictions, load_predictions, load_targets, read_own, to_csv
 from modules.runs.directory import RunDirectory
 
 
@@ -87,7 +86,7 @@ def _predict_again(
 
 def _folds(run: TrainedRun) -> Rows:
     """(N,) the fold that predicted each row of oof.csv."""
-    table = read_table(run.directory.oof, "inference", "run")
+    table = read_own(run.directory.oof)
     try:
         return np.array([int(number) for number in column(table, "fold", run.directory.oof, "id_column")], dtype=np.int64)
     except ValueError:
@@ -129,7 +128,7 @@ def _kept(run: TrainedRun, tta: str) -> Predictions | None:
 
 def _keep(directory: RunDirectory, result: dict[str, Any], tta: str, predictions: Predictions) -> None:
     """Writes oof.TTA.csv with the columns of oof.csv, and whose it is beside it; a folder that cannot be written to is left."""
-    own = pd.read_csv(directory.oof, dtype=str, keep_default_na=False, na_filter=False)
+    own = read_own(directory.oof)
     values = predictions.to_frame()
     replaced = [name for name in own.columns if name == "prediction" or str(name).startswith(PROBABILITY)]
     text = to_csv(own.assign(**{name: values[name] for name in replaced}))

@@ -12,14 +12,14 @@ from numpy.typing import NDArray
 from modules.compute.storage import write_text
 from modules.config.errors import DataError
 from modules.data.samples import Rows, Text
-from modules.data.tables import column, read_table
+from modules.data.tables import column
 from modules.data.task import SUM_TO_ONE, VALUED, Output, Targets, Task
 from modules.prediction.decisions import PLAIN, Decision
 
 Values = NDArray[np.float32]
 
 PROBABILITY = "p:"
-LABELS = "|"
+BETWEEN = (" ", "|", ";", ",", "\t", "\x1f")  # labels of one cell; the last is the unit separator of ASCII, which no table types
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,8 @@ def save_predictions(
 def tell(what: str, task: Task, targets: Targets, decision: Decision = PLAIN) -> dict[str, list[str]]:
     """Targets, or decided predictions, as columns of text: `what`, or `what:OUT` for each of several outputs.
 
-    Labels of one cell are separated by a space, or by `|` where one of them holds a space. Shares: `0.25|0.5|0.25`.
+    Labels of one cell are separated by a space, or where one of them holds a space by `|`, or whatever of BETWEEN none holds.
+    Shares: `0.25|0.5|0.25`.
     decision: what they were decided by, which may know a class more than the task.
     """
     if task.kind in ("regression", "multioutput"):
@@ -69,7 +70,7 @@ def tell(what: str, task: Task, targets: Targets, decision: Decision = PLAIN) ->
         names = [what] if len(outputs) == 1 else [f"{what}:{output.name}" for output in outputs]
         return {name: _tell_one(output, targets[:, index]) for index, (name, output) in enumerate(zip(names, outputs, strict=True))}
     if task.kind == "multilabel":
-        between = LABELS if any(" " in name for name in task.classes) else " "
+        between = _between(task)
         return {what: [between.join(name for name, there in zip(task.classes, row, strict=True) if there) for row in targets]}
     if targets.ndim == 2:
         return {what: ["|".join(f"{share:.9g}" for share in row) for row in targets]}
@@ -78,7 +79,7 @@ def tell(what: str, task: Task, targets: Targets, decision: Decision = PLAIN) ->
 
 def load_targets(path: Path, task: Task) -> Targets:
     """The targets that `save_predictions` wrote. Raises DataError for those that are none of the task's."""
-    table = read_table(path, "inference", "run")
+    table = read_own(path)
     names = list(tell("target", task, np.zeros((0, max(2, len(task.outputs))))))
     columns = [column(table, name, path, "label_columns") for name in names]
     try:
@@ -92,7 +93,7 @@ def _read_told(task: Task, columns: list[list[str]]) -> Targets:
     if task.kind == "regression":
         return np.array(columns, dtype=np.float32).T
     if task.kind == "multilabel":
-        between = LABELS if any(" " in name for name in task.classes) else " "
+        between = _between(task)
         known, position = np.zeros((len(columns[0]), len(task.classes)), dtype=np.float32), _positions(task.classes)
         for row, cell in enumerate(columns[0]):
             known[row, [position[name] for name in cell.split(between) if name]] = 1
@@ -102,6 +103,11 @@ def _read_told(task: Task, columns: list[list[str]]) -> Targets:
     if columns[0] and not set(columns[0]) <= set(task.classes):
         return np.array([[float(share) for share in cell.split("|")] for cell in columns[0]], dtype=np.float32)
     return _read_classes(task.classes, columns[0])
+
+
+def _between(task: Task) -> str:
+    """What stands between labels of one cell: nothing that a label holds, or they could not be told apart again."""
+    return next((each for each in BETWEEN if not any(each in name for name in task.classes)), BETWEEN[-1])
 
 
 def _read_classes(classes: tuple[str, ...], cells: list[str]) -> Rows:
@@ -122,14 +128,19 @@ def to_csv(table: pd.DataFrame, separates: str = ",") -> str:
     return str(table.to_csv(index=False, sep=separates, float_format="%.9g", lineterminator="\n"))
 
 
-def load_predictions(path: Path, task: Task) -> Predictions:
-    """What `save_predictions` wrote, to the bit. Raises DataError where the table is damaged, or of another task."""
+def read_own(path: Path) -> pd.DataFrame:
+    """A table that `to_csv` made, as text: commas separate, whatever the classes in its header hold. Raises DataError."""
     if not path.is_file():
         raise DataError(f"{path}: no such file")
     try:
-        table = pd.read_csv(path, dtype=str, keep_default_na=False, na_filter=False)
+        return pd.read_csv(path, dtype=str, keep_default_na=False, na_filter=False)
     except (OSError, ValueError) as error:
         raise DataError(f"{path}: damaged: {error}") from None
+
+
+def load_predictions(path: Path, task: Task) -> Predictions:
+    """What `save_predictions` wrote, to the bit. Raises DataError where the table is damaged, or of another task."""
+    table = read_own(path)
     names = [str(name) for name in table.columns if str(name).startswith(PROBABILITY)]
     if "id" not in table.columns or not names:
         raise DataError(f"{path}: no predictions in it; expected the columns id and {PROBABILITY}CLASS")

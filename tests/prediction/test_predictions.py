@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import numpy as np
@@ -9,8 +10,8 @@ import pandas as pd
 import pytest
 
 from modules.config.errors import DataError
-from modules.data.task import classification
-from modules.prediction.predictions import Predictions, check_predictions, load_predictions, save_predictions
+from modules.data.task import Output, Task, classification
+from modules.prediction.predictions import Predictions, check_predictions, load_predictions, load_targets, save_predictions
 
 IDS = ["007", "NA", "null", "a,b", 'say "no"', "1e5", "тест", "图像 1", "x;y", " lead", "-", "1.0", "True"]
 
@@ -30,6 +31,7 @@ CLASS_NAMES = [
     ("p:x", "id", "prediction", "target", "fold"),
     ("true", "1e3", "0x10", "-1", "+1"),
     ("a;b", "c;d;e", "f;g;h;i", "j"),
+    ("a;b;c", "c;d;e;f", "f;g;h;i;j;k;l"),
     ("a\tb", "c\td\te\tf", "g\th\ti"),
     (" left", "right ", "in  side"),
     ("line\nbreak", "plain"),
@@ -45,6 +47,23 @@ def test_what_was_saved_is_loaded_to_the_bit(classes: tuple[str, ...], tmp_path:
     assert loaded.ids.tolist() == IDS
     assert loaded.values.dtype == np.float32
     assert np.array_equal(loaded.values.view(np.uint32), predictions.values.view(np.uint32))
+
+
+@pytest.mark.parametrize("classes", CLASS_NAMES, ids=[repr(names)[:40] for names in CLASS_NAMES])
+def test_targets_come_back_whatever_the_classes_are_called(classes: tuple[str, ...], tmp_path: Path) -> None:
+    """`f;g;h;i` puts more semicolons than commas into the header."""
+    predictions = make(classes)
+    targets = np.arange(len(IDS)) % len(classes)
+    save_predictions(tmp_path / "oof.csv", predictions, targets)
+    assert np.array_equal(load_targets(tmp_path / "oof.csv", predictions.task), targets)
+
+
+@pytest.mark.parametrize("labels", [("a", "b", "a|b", "c d"), ("a|b", "c d", "e;f", "g,h"), ("a", "ab", "b c"), ("nan", "None", "0")])
+def test_labels_of_one_cell_are_told_apart_again(labels: tuple[str, ...], tmp_path: Path) -> None:
+    task = Task("multilabel", (Output("labels", labels),))
+    rows = np.array(list(itertools.product((0, 1), repeat=len(labels))), dtype=np.float32)
+    save_predictions(tmp_path / "oof.csv", Predictions(np.arange(len(rows)).astype(np.str_), task, rows), rows)
+    assert np.array_equal(load_targets(tmp_path / "oof.csv", task), rows)
 
 
 def test_tiny_and_extreme_probabilities_come_back_to_the_bit(tmp_path: Path) -> None:
