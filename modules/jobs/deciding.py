@@ -66,7 +66,7 @@ def decide_run(config: Config, run: TrainedRun, found: OutOfFold | None, process
         return None
     stored = run.result.get("decision")
     same = all(getattr(asked, name) == getattr(run.config.inference, name) for name in OPTIONS)
-    same = same and (config.inference.ensemble not in OTHER_UNITS or not _is_fitted(asked, run))
+    same = same and not _in_other_units(asked, run)
     if stored is not None and same and (found is None or found.tta == run.result["tta"]):
         return Fitted.from_dict(stored)
     found = found or out_of_fold(config, run, process, quiet)
@@ -77,7 +77,7 @@ def decide_run(config: Config, run: TrainedRun, found: OutOfFold | None, process
 def decide_found(config: Config, run: TrainedRun, found: OutOfFold) -> Fitted:
     """Fitted on these out-of-fold predictions of the run; rows of one id are drawn together."""
     asked, values, seed = asked_of(config, run), found.predictions.values, run.config.settings.seed
-    if asked.ensemble in OTHER_UNITS and _is_fitted(asked, run):
+    if _in_other_units(asked, run):
         values = combine(values[None], asked.ensemble, run.task)
     return _fit(asked, run.task, run.metric, found.targets, values, found.folds, found.predictions.ids, seed)
 
@@ -102,8 +102,9 @@ def _fit(
     return fit_decision(task, inference.decision, metric, targets, values, folds, base_decision(inference), fit_unknown, units, seed)
 
 
-def _is_fitted(asked: Inference, run: TrainedRun) -> bool:
-    return asked.unknown_class is not None or what_is_fitted(run.task.kind, asked.decision, run.metric) is not None
+def _in_other_units(asked: Inference, run: TrainedRun) -> bool:
+    """Whether the score, or what is fitted, is of labels that are decided from values which are not those of the models."""
+    return asked.ensemble in OTHER_UNITS and (asked.unknown_class is not None or run.metric.takes == "labels")
 
 
 def _without_validation(asked: Inference, run: TrainedRun) -> None:

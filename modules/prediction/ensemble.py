@@ -14,9 +14,11 @@ from scipy.special import expit
 from scipy.stats import rankdata
 
 from modules.data.task import VALUED, Task
+from modules.prediction.decisions import HALF
 from modules.prediction.predictions import Values
 
 Numbers = NDArray[np.float64]
+STEP = 1e-6
 SMALLEST = float(np.finfo(np.float32).eps)  # logarithms never see a probability below it
 
 
@@ -36,7 +38,8 @@ def combine(members: NDArray[np.float32], how: str, task: Task, weights: Sequenc
         if task.kind != "multilabel" or how in ("mean", "rank"):
             return form(exact[:, :, part], shares / shares.sum())
         there = exact[:, :, part]
-        return form(np.concatenate([there, 1 - there], axis=2), shares / shares.sum())[:, :1]
+        found = form(np.concatenate([there, 1 - there], axis=2), shares / shares.sum())[:, :1]
+        return _by_mean_below(found, _mean(there, shares / shares.sum())) if how == "vote" else found
 
     return np.asarray(np.concatenate([of_part(part) for part in task.parts], axis=1), dtype=np.float32)
 
@@ -67,7 +70,7 @@ def _vote(members: Numbers, weights: Numbers) -> Numbers:
     """The share of the members whose most probable class it is.
 
     Where classes have equally many votes, the one with the highest mean probability is put before the others, by the
-    smallest step that a 32-bit number can take.
+    smallest step that a 32-bit number can take; of two the other steps back, since one half is given as a rule.
     """
     votes = np.eye(members.shape[2])[members.argmax(axis=2)]
     shares = _mean(votes, weights)
@@ -76,8 +79,17 @@ def _vote(members: Numbers, weights: Numbers) -> Numbers:
     winners = np.where(tied, _mean(members, weights), -1).argmax(axis=1)
     rows = np.flatnonzero(tied.sum(axis=1) > 1)
     highest = shares.astype(np.float32).max(axis=1)[rows]
+    if members.shape[2] == 2:
+        shares[rows] = np.nextafter(highest, np.float32(0))[:, None]
     shares[rows, winners[rows]] = np.nextafter(highest, np.float32(2))
     return shares
+
+
+def _by_mean_below(shares: Numbers, means: Numbers) -> Numbers:
+    """Votes for labels, in which those that less than half give are in the order of their mean probabilities where votes are
+    equal: an image that no model gives a label gets the most probable one, if it must have one.
+    """
+    return np.where(shares < HALF, shares * (1 - 4 * STEP) + STEP * means, shares)
 
 
 def _to_sum_one(values: Numbers) -> Numbers:

@@ -10,6 +10,7 @@ from scipy.special import expit, logit
 from scipy.stats import gmean, rankdata
 
 from modules.data.task import Task, classification
+from modules.prediction.decisions import PLAIN
 from modules.prediction.ensemble import FORMS, combine
 from modules.prediction.predictions import Predictions, check_predictions
 
@@ -156,3 +157,17 @@ def test_weights_are_shares_and_a_weight_of_0_leaves_a_member_out(how: str) -> N
 @pytest.mark.parametrize("how", sorted(set(FORMS) - {"rank", "vote"}))
 def test_an_ensemble_of_one_is_that_one(how: str) -> None:
     np.testing.assert_allclose(combine(RANDOM[:1], how, task_of(RANDOM[:1])), RANDOM[0], atol=1e-5)
+
+
+def test_a_label_that_half_of_the_models_give_is_decided_by_the_mean() -> None:
+    task = classification("labels", ("a", "b"), "multilabel")
+    folds = np.array([[[0.6, 0.9]], [[0.1, 0.4]]], dtype=np.float32)
+    votes = combine(folds, "vote", task)
+    np.testing.assert_allclose(votes, 0.5, atol=1e-5)
+    assert PLAIN.decide(task, votes).tolist() == [[0, 1]], "means .35 and .65"
+
+
+def test_an_image_that_no_model_gives_a_label_gets_the_most_probable_one() -> None:
+    task = classification("labels", ("a", "b", "c"), "multilabel")
+    folds = np.array([[[0.1, 0.2, 0.4]], [[0.1, 0.3, 0.2]], [[0.0, 0.1, 0.2]]], dtype=np.float32)
+    assert PLAIN.decide(task, combine(folds, "vote", task)).tolist() == [[0, 0, 1]]

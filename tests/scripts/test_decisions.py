@@ -13,6 +13,7 @@ import pytest
 from benchmarks.decisions import metric_of
 from modules.data.task import Task
 from modules.prediction.decisions import Decision
+from modules.prediction.ensemble import combine
 from modules.prediction.fitting import fit_decision
 from modules.prediction.predictions import load_predictions, load_targets
 from tests.making import make_contest, write_config
@@ -85,6 +86,14 @@ def test_another_decision_is_fitted_at_inference_without_training_again(root: Pa
     assert plain["decision"]["thresholds"] is None and plain["cv_score"] == pytest.approx(result_of(root)["oof_plain"])
     _, each = submitted(root, "inference.decision=per_class")
     assert len(each["decision"]["thresholds"]) == 3 and each["cv_score_plain"] == pytest.approx(plain["cv_score"])
+
+
+def test_a_score_of_labels_that_ranks_decide_is_of_ranks(root: Path) -> None:
+    """One half of a rank gives half of the images each label, also where nothing is fitted."""
+    _, manifest = submitted(root, "inference.decision=plain", "inference.ensemble=rank")
+    task, path = Task.from_dict(result_of(root)["task"]), root / "runs" / "one" / "oof.csv"
+    ranks = combine(load_predictions(path, task).values[None], "rank", task)
+    assert manifest["cv_score"] == pytest.approx(metric_of("macro_f1").measure(task, load_targets(path, task), ranks))
 
 
 def test_what_is_fitted_is_printed_with_and_without(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
