@@ -17,6 +17,8 @@ from modules.data.tables import column
 from modules.data.task import Output, Scale, Targets, Task, classification
 
 SEPARATORS = {"space": " ", "comma": ",", "semicolon": ";", "pipe": "|"}
+LARGEST = 2**53  # whole numbers up to it are exact in 64 bits
+FINEST = 100  # steps of a 32-bit number that a standard deviation must have, or what is learnt is rounding
 ONE = {"1": 1.0, "1.0": 1.0, "0": 0.0, "0.0": 0.0, "true": 1.0, "false": 0.0}
 
 
@@ -104,6 +106,12 @@ def _in_order(classes: tuple[str, ...], name: str, targets: Targets, where: str)
     if not all(re.fullmatch(r"-?\d+", each, re.ASCII) for each in classes):
         words = [each for each in classes if not re.fullmatch(r"-?\d+", each, re.ASCII)]
         raise DataError(f"{where}: task = ordinal needs whole numbers, whose order is that of the classes; got {shorten(map(repr, words))}")
+    numbers = [int(each) for each in classes]
+    twins = [repr(each) for each, number in zip(classes, numbers, strict=True) if numbers.count(number) > 1]
+    if twins:
+        raise DataError(f"{where}: task = ordinal needs a number a class; {shorten(twins)} are the same number, written otherwise")
+    if max(map(abs, numbers)) > LARGEST:
+        raise DataError(f"{where}: task = ordinal needs numbers of an order, such as 0, 1, 2; {max(numbers, key=abs)} is too large for one")
     values = targets.astype(np.float64)
     scale = Scale(float(values.mean()), float(values.std()), 0.0, float(len(classes) - 1))
     return Task("ordinal", (Output(name, classes, scale),))
@@ -114,8 +122,24 @@ def _read_numbers(columns: Sequence[list[str]], names: tuple[str, ...], data: Da
     constant = [name for name, values in zip(names, read, strict=True) if values.max() == values.min()]
     if constant:
         raise DataError(f"{path}: column {shorten(map(repr, constant))} has the same number in every row; there is nothing to learn")
+    for name, values in zip(names, read, strict=True):
+        _check_fits_32_bits(values, path, name)
     outputs = tuple(Output(name, (), _scale(values, data, path, name)) for name, values in zip(names, read, strict=True))
     return Task("regression", outputs), np.stack(read, axis=1).astype(np.float32)
+
+
+def _check_fits_32_bits(values: NDArray[np.float64], path: Path, name: str) -> None:
+    """Raises DataError where numbers are too large, or too near to each other for their size: they are learnt in 32 bits."""
+    largest, std = float(np.abs(values).max()), float(values.std())
+    limits = np.finfo(np.float32)
+    if largest > float(limits.max) / FINEST or std < float(limits.tiny) * FINEST:
+        told = f"{values.min():g} to {values.max():g}"
+        raise DataError(f"{path}: the numbers of column '{name}', {told}, are beyond what 32 bits hold; divide or multiply them")
+    if std < FINEST * float(np.spacing(np.float32(largest))):
+        told = f"{values.min():.12g} to {values.max():.12g}, standard deviation {std:.3g}"
+        raise DataError(
+            f"{path}: the numbers of column '{name}' ({told}) are too large for their differences in 32 bits; subtract their mean"
+        )
 
 
 def _scale(values: NDArray[np.float64], data: Data, path: Path, name: str) -> Scale:

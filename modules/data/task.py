@@ -135,6 +135,12 @@ def classification(name: str, classes: tuple[str, ...], kind: str = "multiclass"
     return Task(kind, (Output(name, classes),))
 
 
+def class_numbers(task: Task, places: Targets) -> NDArray[np.float64]:
+    """Of an ordinal task the number that each place in 0 .. classes - 1 stands for: of a class its own, between two what lies between."""
+    numbers = np.array([float(name) for name in task.classes])
+    return np.asarray(np.interp(places.astype(np.float64), np.arange(len(numbers)), numbers))
+
+
 def absent_classes(task: Task, targets: Targets) -> list[str]:
     """The classes or labels that none of these rows has, nor a share of; of several outputs OUTPUT:CLASS."""
     if task.kind == "regression":

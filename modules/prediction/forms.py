@@ -167,9 +167,11 @@ def _in_one(where: str, name: str, cells: Cells, question: Question) -> Form:
 
 
 def _class_or_number(name: str, cells: Cells, question: Question) -> Form:
-    if not _are_fractions(cells, question.task.classes):
+    """Fractions in the template want a number; whole ones, which are classes and numbers both, go by the metric."""
+    of_labels = question.metric.takes == "labels"
+    if of_labels and not _are_fractions(cells, question.task.classes):
         return _class(name, cells, question)
-    remarks = (f"{WARNING}{_holds_fractions(cells)}; numbers are written, and no classes",) if question.metric.takes == "labels" else ()
+    remarks = (f"{WARNING}{_holds_fractions(cells)}; numbers are written, and no classes",) if of_labels else ()
     return Form("number", (name,), (0,), f"a number in column '{name}'", remarks=remarks)
 
 

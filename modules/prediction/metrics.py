@@ -22,7 +22,7 @@ from modules.config.errors import DataError, OptionError
 from modules.config.own_code import own_code
 from modules.config.schema import HyperParams
 from modules.config.tasks import choose_metric
-from modules.data.task import Targets, Task, classification, positions
+from modules.data.task import Targets, Task, class_numbers, classification, positions
 from modules.prediction.decisions import PLAIN, Decision
 from modules.prediction.own_metrics import GREATER, load_score, made_example, says_direction
 from modules.prediction.predictions import Values
@@ -193,17 +193,19 @@ def mean_average_precision(targets: Targets, values: Values, task: Task, at: int
 
 
 def rmse(targets: Targets, values: Values, task: Task) -> float:
-    """The mean over the columns of each one's; ordinal: of the value between the classes 0, 1, 2, ..., not of the decided one."""
-    return float(np.sqrt((_errors(targets, values) ** 2).mean(axis=0)).mean())
+    """The mean over the columns of each one's; ordinal: of the number between those of the classes, not of the decided one."""
+    return float(np.sqrt((_errors(targets, values, task) ** 2).mean(axis=0)).mean())
 
 
 def mae(targets: Targets, values: Values, task: Task) -> float:
     """Likewise."""
-    return float(np.abs(_errors(targets, values)).mean())
+    return float(np.abs(_errors(targets, values, task)).mean())
 
 
-def _errors(targets: Targets, values: Values) -> Numbers:
+def _errors(targets: Targets, values: Values, task: Task) -> Numbers:
     """(N, columns)"""
+    if task.kind == "ordinal":
+        return class_numbers(task, values[:, 0]) - class_numbers(task, targets)
     truth = targets[:, None] if targets.ndim == 1 else targets
     return np.asarray(values.astype(np.float64) - truth.astype(np.float64))
 

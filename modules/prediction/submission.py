@@ -20,7 +20,7 @@ from modules.config.schema import Data
 from modules.data.labels import encode_targets
 from modules.data.samples import Text
 from modules.data.tables import column_of_ids, parse_table, read_table, separator
-from modules.data.task import SUM_TO_ONE, Targets, Task
+from modules.data.task import SUM_TO_ONE, Targets, Task, class_numbers
 from modules.prediction.decisions import PLAIN, Decision
 from modules.prediction.forms import Form
 from modules.prediction.predictions import Predictions, Values, check_predictions, save_predictions, tell, to_csv
@@ -135,9 +135,7 @@ def _answers(form: Form, predictions: Predictions, decision: Decision) -> NDArra
     if form.kind == "probability":
         return values if predictions.are_ranks or task.kind not in SUM_TO_ONE else _summing_to_one(task, values)
     if form.kind == "number":
-        if task.kind != "ordinal":
-            return values
-        return np.interp(values.astype(np.float64), np.arange(len(task.classes)), [int(name) for name in task.classes])
+        return class_numbers(task, values) if task.kind == "ordinal" else values
     if form.kind == "top":
         best = np.argsort(-values, axis=1, kind="stable")[:, : form.top]
         return _text([[form.between.join(task.classes[place] for place in row)] for row in best])

@@ -153,3 +153,28 @@ def test_labels_of_another_table_that_are_not_known_have_a_hint() -> None:
     task, _ = read({"y": ["cat", "dog"]})
     with pytest.raises(UserError, match=r"^extra\.csv: labels that no training sample has: 'cta' \(did you mean cat\?\)$"):
         encode_targets(table(y=["cta"]), Data(source="csv", label_columns=("y",)), task, Path("extra.csv"))
+
+
+@pytest.mark.parametrize(
+    ("cells", "told"),
+    [
+        (["1700000001", "1700000090", "1700000300"], r"are too large for their differences in 32 bits; subtract their mean"),
+        (["1e39", "2e39", "3"], r"beyond what 32 bits hold; divide or multiply them"),
+        (["1e-44", "2e-44", "3e-44"], r"beyond what 32 bits hold; divide or multiply them"),
+    ],
+)
+def test_numbers_that_32_bits_do_not_tell_apart_are_refused(cells: list[str], told: str) -> None:
+    assert told in refused({"y": cells}, task="regression")
+
+
+@pytest.mark.parametrize("scale", [1e-30, 1e-9, 1.0, 1e9, 1e30])
+def test_numbers_of_any_size_are_read(scale: float) -> None:
+    _, targets = read({"y": [repr(scale * number) for number in (1.0, 2.0, 5.0)]}, task="regression")
+    assert targets[:, 0] / scale == pytest.approx([1, 2, 5])
+
+
+def test_ordered_classes_are_a_number_each() -> None:
+    assert refused({"grade": ["1", "01", "2"]}, task="ordinal").endswith(
+        "needs a number a class; '01', '1' are the same number, written otherwise"
+    )
+    assert refused({"grade": ["1", "9" * 20, "2"]}, task="ordinal").endswith("is too large for one")

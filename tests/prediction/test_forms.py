@@ -186,6 +186,15 @@ CASES = [
         ["warning: template.csv: it holds fractions such as 2.5; numbers are written, and no classes"],
     ),
     Case(
+        "a grade as a number, where the metric takes numbers, though the template's are whole",
+        STARS,
+        TAKES_VALUES,
+        {"b": [2.5], "a": [0.25]},
+        "id,g\na,1\nb,1\n",
+        "id,g\na,1.25\nb,3.5\n",
+        "a number in column 'g'",
+    ),
+    Case(
         "a number with all of its digits, though the template's are whole",
         SCORE,
         TAKES_VALUES,

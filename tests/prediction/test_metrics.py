@@ -26,7 +26,7 @@ LOWER = {"log_loss", "kl", "rmse", "mae"}
 
 
 def task_of(kind: str, classes: int = 4) -> Task:
-    names = tuple(f"c{index}" for index in range(2 if kind == "binary" else classes))
+    names = tuple(str(index) if kind == "ordinal" else f"c{index}" for index in range(2 if kind == "binary" else classes))
     if kind == "regression":
         return Task(kind, (Output("score", (), Scale(0, 1, None, None)), Output("other", (), Scale(0, 1, None, None))))
     if kind == "multioutput":
@@ -385,6 +385,14 @@ def test_ordered_classes_are_measured_by_their_value_before_it_is_decided() -> N
     assert score("mae", [0, 1], values, "ordinal") == pytest.approx(0.5)
     assert score("rmse", [0, 1], values, "ordinal") == pytest.approx(math.sqrt((0.16 + 0.36) / 2))
     assert score("accuracy", [0, 1], values, "ordinal") == 0.5
+
+
+def test_ordered_classes_are_as_far_apart_as_their_numbers() -> None:
+    """What is written for them is a number too: the score is of that."""
+    task = Task("ordinal", (Output("grade", ("0", "1", "10"), Scale(1.0, 1.0, 0.0, 2.0)),))
+    values = np.array([[0.5], [1.5], [2.0]], dtype=np.float32)  # 0.5, 5.5 and 10
+    for name, expected in (("mae", (0.5 + 4.5 + 9) / 3), ("rmse", math.sqrt((0.5**2 + 4.5**2 + 9**2) / 3))):
+        assert METRICS[name](HyperParams()).score(np.array([0, 1, 1]), values, task) == pytest.approx(expected)
 
 
 def test_several_numbers_are_the_mean_of_their_columns() -> None:
