@@ -40,8 +40,8 @@ def make_network(plan: Plan, fold_number: int, pretrained: bool | str | WarmStar
     """The fold's model on its device; the head's first values are a function of (seed, fold)."""
     seed_torch(plan.config.settings.seed, fold_number, "init")
     task, images = plan.samples.task, plan.preprocessing
-    source = pretrained.weights(fold_number, task) if isinstance(pretrained, WarmStart) else pretrained
     outputs = network_outputs(task, plan.config.model, plan.config.hyper_params)
+    source = pretrained.weights(fold_number, task, outputs) if isinstance(pretrained, WarmStart) else pretrained
     network = build_network(plan.config.model, outputs, images.channels, images.size, source, task.metadata)
     plan.process.place(network.module)
     return network

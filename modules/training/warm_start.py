@@ -7,23 +7,27 @@ from dataclasses import dataclass
 from typing import Any
 
 from modules.config.errors import DataError, OptionError, shorten
+from modules.config.own_code import own_code
+from modules.config.reader import read_config
 from modules.data.preprocessing import Preprocessing
 from modules.data.samples import Samples
 from modules.data.splits import Fold
 from modules.data.tables import column, read_table
 from modules.data.task import Task, same_question
 from modules.models.weights import Trained
+from modules.prediction.logits import network_outputs
 from modules.runs.checkpoint import load_best
 from modules.runs.directory import RunDirectory, seek_run, tell_runs
 
 
 @dataclass(frozen=True)
 class WarmStart:
-    """A finished run, its result, and what its images went through."""
+    """A finished run, its result, what its images went through, and the numbers that its network gives; None: not known."""
 
     run: RunDirectory
     result: dict[str, Any]
     preprocessing: Preprocessing
+    outputs: int | None
 
     @property
     def run_id(self) -> str:
@@ -40,10 +44,13 @@ class WarmStart:
     def __str__(self) -> str:
         return f"{self.run.path}, fold by fold"
 
-    def weights(self, fold: int, task: Task | None) -> Trained:
-        """The best checkpoint of that fold; its head is kept where the task is the same, with its classes in their order and its inputs."""
+    def weights(self, fold: int, task: Task | None, outputs: int | None = None) -> Trained:
+        """The best checkpoint of that fold; its head is kept where the task is the same, with its classes in their order and its inputs.
+
+        outputs: the numbers that the network is to give, which are not those of the run where the loss, or the head, is another.
+        """
         same = task is not None and same_question(task, self.task) and task.inputs == self.task.inputs
-        return Trained(self.run.fold(fold).best, same)
+        return Trained(self.run.fold(fold).best, same and (None in (outputs, self.outputs) or outputs == self.outputs))
 
     def check_folds(self, samples: Samples, folds: Iterable[Fold]) -> None:
         """Raises OptionError where a fold is missing in the earlier run, or validates other samples there than here.
@@ -87,7 +94,13 @@ def open_warm_start(log_path: str, name: str) -> WarmStart:
         if not best.is_file():
             raise DataError(f"{best}: missing; the run has folds {shorten(result['fold_numbers'])}")
     first = load_best(run, result, result["fold_numbers"][0])
-    return WarmStart(run, result, Preprocessing.from_dict(first["preprocessing"]))
+    return WarmStart(run, result, Preprocessing.from_dict(first["preprocessing"]), _outputs(run, Task.from_dict(result["task"])))
+
+
+def _outputs(run: RunDirectory, task: Task) -> int | None:
+    """None for a loss of one's own, whose code may be gone."""
+    own, _ = read_config([run.config])
+    return network_outputs(task, own.model, own.hyper_params) if own_code(str(own.hyper_params.loss)) is None else None
 
 
 def _validated(run: RunDirectory) -> dict[int, set[str]]:

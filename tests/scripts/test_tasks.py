@@ -152,3 +152,17 @@ def test_one_hot_columns_are_classes_in_the_templates_order(colours: Path) -> No
     submission = read("submissions/a.csv")
     known = truth(colours, "test", submission["id"])["red_level"].to_numpy(dtype=int)
     assert log_loss(known, submission[["c_0", "c_1", "c_2"]].to_numpy(dtype=float)) < 0.9
+
+
+@pytest.mark.parametrize(
+    ("task", "column", "losses"), [("binary", "bright", ("bce", "cross_entropy")), ("ordinal", "count", ("mse", "bce"))]
+)
+def test_a_run_may_begin_from_one_whose_loss_takes_another_number_of_outputs(
+    colours: Path, task: str, column: str, losses: tuple[str, str]
+) -> None:
+    """Its head is new then; all else is the earlier run's."""
+    write_template(colours, **{column: 0})
+    write_config(Path("config.ini"), "[settings]\n")
+    arguments = [*fast(colours), *LEARNING, f"data.task={task}", f"data.label_columns={column}", "hyper_params.epochs=1", "--quiet"]
+    for name, loss, pretrained in (("a", losses[0], "false"), ("b", losses[1], "a"), ("c", losses[1], "b")):
+        assert run_train(*arguments, f"hyper_params.loss={loss}", f"model.pretrained={pretrained}", f"settings.run_name={name}") == 0
