@@ -40,7 +40,13 @@ def read_task(table: pd.DataFrame, data: Data, path: Path) -> tuple[Task, Target
             )
         )
         outputs = tuple(Output(name, classes) for name, (classes, _) in zip(names, read, strict=True))
-        return Task("multioutput", outputs), np.stack([targets for _, targets in read], axis=1)
+        task = Task("multioutput", outputs)
+        twice = sorted({name for name in task.columns if task.columns.count(name) > 1})
+        if twice:
+            raise DataError(
+                f"{path}: COLUMN:CLASS names {shorten(map(repr, twice))} twice; rename a column of label_columns, or its classes"
+            )
+        return task, np.stack([targets for _, targets in read], axis=1)
     if data.task == "multilabel":
         if len(names) > 1:
             return Task("multilabel", (Output("labels", names),)), _read_zeros_and_ones(columns, names, lines, path)

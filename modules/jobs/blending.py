@@ -27,7 +27,7 @@ from modules.jobs.trained import TrainedRun
 from modules.prediction.decisions import PLAIN, Decision
 from modules.prediction.ensemble import combine
 from modules.prediction.fitting import Fitted
-from modules.prediction.metrics import Metric
+from modules.prediction.metrics import Metric, tell_score
 from modules.prediction.weighting import correlate, cross_fitted, select, weigh_by_score
 
 
@@ -138,12 +138,12 @@ def describe_blend(config: Config, blend: Blend) -> list[str]:
         if measured.score is not None and measured.tta != tta:
             name, gain = run.result["metric"], measured.score - before
             lines.append(
-                f"{run.name}: CV {name} {measured.score:.4f} out-of-fold with tta {measured.tta} (with {tta} {before:.4f}: {gain:+.4f})"
+                f"{run.name}: CV {name} {tell_score(measured.score)} out-of-fold with tta {measured.tta} (with {tta} {tell_score(before)}: {gain:+.4f})"
             )
     if len(blend.runs) > 1:
         shares = ", ".join(f"{run.name} {weight:.3f}" for run, weight in zip(blend.runs, blend.run_weights(), strict=True))
         part = "" if blend.cv_coverage > 0.9999 else f", of {blend.cv_coverage:.1%} of the samples, which all runs have"
-        score = "CV unknown" if blend.cv_score is None else f"CV {blend.metric.name} {blend.cv_score:.4f} out-of-fold{part}"
+        score = "CV unknown" if blend.cv_score is None else f"CV {blend.metric.name} {tell_score(blend.cv_score)} out-of-fold{part}"
         lines += [] if blend.together is None else _describe_together(blend, blend.together)
         lines.append(f"blend of {len(blend.members)} models, {config.inference.ensemble}: {score} (weights of the runs: {shares})")
         lines += [] if blend.together is None else _describe_gain(config, blend, blend.together)
@@ -158,7 +158,7 @@ def _describe_together(blend: Blend, together: Together) -> list[str]:
     lines = [f"on the samples that all runs have: {blend.metric.name}, and the correlation of predictions"]
     for row, (name, score) in enumerate(zip(names, together.scores, strict=True)):
         told = " ".join(f"{value:6.3f}" for value in together.correlations[row, : row + 1])
-        lines.append(f"  {name:{width}}  {score:.4f}  {told}")
+        lines.append(f"  {name:{width}}  {tell_score(score)}  {told}")
     return lines
 
 
@@ -167,9 +167,11 @@ def _describe_gain(config: Config, blend: Blend, together: Together) -> list[str
     assert blend.plain_score is not None
     best = int(np.argmax(together.scores) if blend.metric.greater_is_better else np.argmin(together.scores))
     gain = blend.plain_score - together.scores[best]
-    told = f"against the best of them, {blend.runs[best].name} {together.scores[best]:.4f}: {gain:+.4f}"
+    told = f"against the best of them, {blend.runs[best].name} {tell_score(together.scores[best])}: {gain:+.4f}"
     if config.inference.weights == "oof":
-        told += f"; the weights are fitted on other folds than those that they score (on all at once {together.fitted:.4f}, too good)"
+        told += (
+            f"; the weights are fitted on other folds than those that they score (on all at once {tell_score(together.fitted)}, too good)"
+        )
     return [told]
 
 

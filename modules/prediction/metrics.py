@@ -51,6 +51,11 @@ class Metric:
         return score
 
 
+def tell_score(score: float) -> str:
+    """Four digits behind the point; of one so small that they would say nothing, such as an error of tiny numbers, four digits."""
+    return f"{score:.4f}" if abs(score) >= 0.001 or score == 0 else f"{score:.4g}"
+
+
 def find_metric(hyper: HyperParams, kind: str) -> Metric:
     """The metric that [hyper_params] metric names, for a kind of task. Raises OptionError where it is one's own, and will not do."""
     name = choose_metric(hyper.metric, kind)

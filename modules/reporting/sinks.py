@@ -10,6 +10,7 @@ from typing import Any
 
 from tqdm import tqdm
 
+from modules.prediction.metrics import tell_score
 from modules.runs.records import EpochRecord, FoldResult, Sink
 from modules.training.plan import Plan
 
@@ -53,10 +54,10 @@ class Console:
             return
         improved = "  " if record.best == self.best else " *"
         self.best = record.best
-        self.last_score = f" ({self.metric} {record.score:.4f}, best {record.best:.4f})"
+        self.last_score = f" ({self.metric} {tell_score(record.score)}, best {tell_score(record.best)})"
         print(
             f"fold {record.fold}  epoch {record.epoch:>3}/{epochs}  train loss {record.train_loss:.4f}  valid loss {record.valid_loss:.4f}"
-            f"  {self.metric} {record.score:.4f}{improved} lr {record.learning_rate:.2e}  {record.images_per_second:,.0f} images/s",
+            f"  {self.metric} {tell_score(record.score)}{improved} lr {record.learning_rate:.2e}  {record.images_per_second:,.0f} images/s",
             flush=True,
         )
 
@@ -64,7 +65,9 @@ class Console:
         self._close_bar()
         self.last_score, self.best = "", None
         if not math.isnan(result.score):
-            print(f"fold {result.fold}  {self.metric} {result.score:.4f}, of epoch {result.best_epoch} of {result.epochs}", flush=True)
+            print(
+                f"fold {result.fold}  {self.metric} {tell_score(result.score)}, of epoch {result.best_epoch} of {result.epochs}", flush=True
+            )
 
     def _close_bar(self) -> None:
         if self.steps is not None:

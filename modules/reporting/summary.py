@@ -9,6 +9,7 @@ from typing import Any
 from modules.config.errors import shorten
 from modules.models.build import full_name
 from modules.prediction.fitting import Fitted
+from modules.prediction.metrics import tell_score
 from modules.prediction.template import Template
 from modules.runs.directory import RunDirectory
 from modules.training.plan import Plan
@@ -30,11 +31,15 @@ def describe_result(result: Mapping[str, Any]) -> list[str]:
     if not covered:
         return [f"trained on all samples for {shorten(result['best_epochs'])} epochs; nothing was validated, so that there is no score"]
     scores = zip(result["fold_numbers"], result["folds"], result["best_epochs"], strict=True)
-    lines = [f"fold {number}  {metric} {score:.4f}  (epoch {epoch})" for number, score, epoch in scores]
-    lines.append(f"mean    {metric} {result['mean']:.4f} +- {result['std']:.4f}")
+    lines = [f"fold {number}  {metric} {tell_score(score)}  (epoch {epoch})" for number, score, epoch in scores]
+    lines.append(f"mean    {metric} {tell_score(result['mean'])} +- {tell_score(result['std'])}")
     part = "" if covered == 1 else f"  of {covered:.1%} of the samples"
     tta = "" if result["tta"] == "none" else f" with tta {result['tta']}{_gain(result)}"
-    return [*lines, f"CV      {metric} {result['oof']:.4f}  out-of-fold{part}{tta}", *describe_decision(result.get("decision"), metric)]
+    return [
+        *lines,
+        f"CV      {metric} {tell_score(result['oof'])}  out-of-fold{part}{tta}",
+        *describe_decision(result.get("decision"), metric),
+    ]
 
 
 def describe_decision(content: Mapping[str, Any] | None, metric: str) -> list[str]:
@@ -46,7 +51,7 @@ def describe_decision(content: Mapping[str, Any] | None, metric: str) -> list[st
 def describe_trained(run: RunDirectory, result: Mapping[str, Any]) -> str:
     debug = ", a debug run" if result["debug"] else ""
     part = "" if result["coverage"] == 1 else f" of {result['coverage']:.1%} of the samples"
-    score = f"CV {result['metric']} {result['oof']:.4f}{part}" if result["coverage"] else "no CV score: nothing was validated"
+    score = f"CV {result['metric']} {tell_score(result['oof'])}{part}" if result["coverage"] else "no CV score: nothing was validated"
     return f"{run.path}{debug}: {count_folds(len(result['fold_numbers']))}, {score}"
 
 
@@ -57,7 +62,7 @@ def count_folds(count: int) -> str:
 def describe_submission(path: Path, template: Template, score: float | None, metric: str, output: Path | None = None) -> list[str]:
     lines = [f"submission: {path}, {len(template.ids)} rows, {template.form}"]
     lines += [f"copied to: {output}"] if output is not None else []
-    return lines if score is None else [*lines, f"score against the answers: {metric} {score:.4f}"]
+    return lines if score is None else [*lines, f"score against the answers: {metric} {tell_score(score)}"]
 
 
 def _gain(result: Mapping[str, Any]) -> str:
@@ -66,5 +71,5 @@ def _gain(result: Mapping[str, Any]) -> str:
     if before is None:
         return ""
     if plain == result["oof"]:
-        return f" (without {before:.4f}: {plain - before:+.4f})"
-    return f" (decided plainly {plain:.4f}, without views {before:.4f}: {plain - before:+.4f})"
+        return f" (without {tell_score(before)}: {plain - before:+.4f})"
+    return f" (decided plainly {tell_score(plain)}, without views {tell_score(before)}: {plain - before:+.4f})"

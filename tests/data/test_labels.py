@@ -178,3 +178,8 @@ def test_ordered_classes_are_a_number_each() -> None:
         "needs a number a class; '01', '1' are the same number, written otherwise"
     )
     assert refused({"grade": ["1", "9" * 20, "2"]}, task="ordinal").endswith("is too large for one")
+
+
+def test_outputs_whose_classes_would_be_called_alike_are_refused() -> None:
+    told = "train.csv: COLUMN:CLASS names 'a:b:1' twice; rename a column of label_columns, or its classes"
+    assert refused({"a": ["b:1", "2"], "a:b": ["1", "3"]}, task="multioutput") == told

@@ -19,7 +19,7 @@ from modules.config.tasks import METRICS_OF
 from modules.data.task import Output, Scale, Task, classification
 from modules.prediction.decisions import PLAIN, Decision
 from modules.prediction.ensemble import combine
-from modules.prediction.metrics import METRICS, Metric, find_metric
+from modules.prediction.metrics import METRICS, Metric, find_metric, tell_score
 
 EVERY = [(kind, name) for kind, names in METRICS_OF.items() for name in names]
 LOWER = {"log_loss", "kl", "rmse", "mae"}
@@ -429,3 +429,10 @@ def test_a_score_is_of_all_rows_not_a_mean_of_batches() -> None:
 def test_the_mean_of_equal_members_is_that_member_to_the_bit() -> None:
     member = np.random.default_rng(0).dirichlet(np.ones(7), 50).astype(np.float32)
     assert np.array_equal(combine(np.stack([member] * 5), "mean", task_of("multiclass", 7)), member)
+
+
+@pytest.mark.parametrize(
+    ("number", "told"), [(0.98765, "0.9877"), (0.0, "0.0000"), (0.001, "0.0010"), (3.21176e-8, "3.212e-08"), (-0.00042, "-0.00042")]
+)
+def test_a_score_is_told_with_digits_that_say_something(number: float, told: str) -> None:
+    assert tell_score(number) == told
