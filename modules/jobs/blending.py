@@ -136,10 +136,8 @@ def describe_blend(config: Config, blend: Blend) -> list[str]:
     for run, measured in zip(blend.runs, blend.measured, strict=True):
         before, tta = run.result["oof"], run.result["tta"]
         if measured.score is not None and measured.tta != tta:
-            name, gain = run.result["metric"], measured.score - before
-            lines.append(
-                f"{run.name}: CV {name} {tell_score(measured.score)} out-of-fold with tta {measured.tta} (with {tta} {tell_score(before)}: {gain:+.4f})"
-            )
+            name, gain = run.result["metric"], f"with {tta} {tell_score(before)}: {measured.score - before:+.4f}"
+            lines.append(f"{run.name}: CV {name} {tell_score(measured.score)} out-of-fold with tta {measured.tta} ({gain})")
     if len(blend.runs) > 1:
         shares = ", ".join(f"{run.name} {weight:.3f}" for run, weight in zip(blend.runs, blend.run_weights(), strict=True))
         part = "" if blend.cv_coverage > 0.9999 else f", of {blend.cv_coverage:.1%} of the samples, which all runs have"
