@@ -100,6 +100,14 @@ def label_sets(cells: Sequence[str], data: Data) -> list[list[str]]:
     return [list(dict.fromkeys(name for part in cell.split(between) if (name := part.strip()))) for cell in cells]
 
 
+def check_numbers(cells: pd.Series[str], data: Data, path: Path) -> None:
+    """Raises DataError, with the lines, for cells of a label column that are no numbers; of multilabel not 0 or 1."""
+    if data.task == "multilabel":
+        _read_zeros_and_ones([cells.tolist()], (str(cells.name),), cells.index, path)
+    else:
+        _numbers(cells.tolist(), cells.index, path, str(cells.name))
+
+
 def _in_order(classes: tuple[str, ...], name: str, targets: Targets, where: str) -> Task:
     if not all(re.fullmatch(r"-?\d+", each, re.ASCII) for each in classes):
         words = [each for each in classes if not re.fullmatch(r"-?\d+", each, re.ASCII)]

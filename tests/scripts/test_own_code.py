@@ -297,3 +297,47 @@ def test_an_export_builds_the_model_from_its_own_folder(contest: Path) -> None:
 def test_the_model_is_looked_at_under_its_own_name(contest: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run_look("model", *arguments(contest, MODEL)) == 0
     assert "model     my_models:make_net, 3 x 32 x 32, 3 classes" in capsys.readouterr().out
+
+
+LATE = """
+import numpy as np
+from torch import nn
+
+seen = []
+
+
+def transform(image):
+    seen.append(1)
+    return CHANGE if len(seen) > 40 else image
+
+
+class Model(nn.Module):
+    def __init__(self, num_classes):
+        super().__init__()
+        self.head = nn.Linear(3, num_classes)
+
+    def forward(self, images):
+        seen.append(1)
+        return self.head(images.mean((2, 3)) if len(seen) < 12 else images.ravel())
+"""
+
+
+@pytest.mark.parametrize(
+    ("option", "change", "message"),
+    [
+        ("augmentation.train=my_late:transform()", "image[99]", r"train_\d+\.png: a transform fails: IndexError: .*\(my_late\.py:10\)"),
+        (
+            "augmentation.train=my_late:transform()",
+            "image / 255",
+            r"train_\d+\.png: transforms make 32 x 32 x 3 float64 of it; expected 32 x 32 x 3 uint8",
+        ),
+        ("augmentation.valid=my_late:transform()", "image[:8]", r"train_\d+\.png: transforms make 8 x 32 x 3 uint8 of it; .*"),
+        ("model.name=my_late:Model", "image", r"code of your own fails: RuntimeError: .*\(my_late\.py:20\)"),
+    ],
+)
+def test_code_that_fits_at_first_and_not_later_is_one_line(
+    option: str, change: str, message: str, contest: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("my_late.py").write_text(LATE.replace("CHANGE", change), encoding="utf-8")
+    (line,) = refusal(run_train, [*arguments(contest, option), "--quiet"], capsys)
+    assert re.fullmatch(message, line)
