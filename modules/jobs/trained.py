@@ -18,6 +18,7 @@ from modules.data.task import Task, same_question
 from modules.jobs.own_code import load_own_code
 from modules.jobs.remarks import say
 from modules.models.build import Network, build_network
+from modules.models.weights import restore_weights
 from modules.prediction.logits import network_outputs
 from modules.prediction.metrics import Metric, find_metric
 from modules.prediction.tta import check_views
@@ -117,7 +118,7 @@ def restore_network(run: TrainedRun, checkpoint: Checkpoint, process: Process) -
         pretrained=False,
         metadata=run.task.metadata,
     )
-    network.module.load_state_dict(checkpoint["model"])
+    restore_weights(network.module, checkpoint["model"], str(run.directory.fold(checkpoint["fold"]).best))
     process.place(network.module)
     return network
 

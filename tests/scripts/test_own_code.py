@@ -23,6 +23,7 @@ GUIDE = Path(__file__).parents[2] / "docs" / "own-code.md"
 BLOCK = re.compile(r"<!-- file: (\S+) -->\n```\w+\n(.*?)```\n", re.DOTALL)
 EXAMPLES = dict(BLOCK.findall(GUIDE.read_text(encoding="utf-8")))
 MODEL = "model.name=my_models:make_net"
+MORE = "hyper_params.epochs=4"
 ARCHIVE = ("settings.log_path=runs", "settings.run_name=run")
 
 
@@ -225,9 +226,17 @@ def test_what_has_changed_since_a_run_began_is_told(contest: Path, capsys: pytes
     assert capsys.readouterr().err.splitlines().count(warning) == 1
     assert run_inference(*given, "inference.run=run", "--quiet") == 0
     assert capsys.readouterr().err.splitlines().count(warning) == 1
+    edit("my_models.py", "nn.GELU(),", "nn.GELU(), nn.Dropout(),")
+    other = Path("my_models.py").read_text()
     Path("my_models.py").unlink()
     (line,) = refusal(run_inference, [*given, "inference.run=run"], capsys)
     assert line.startswith("run was trained with code of your own: [model] name: there is no module 'my_models' in this folder")
+    *_, line = refusal(run_train, ["--resume", "run", MORE], capsys)
+    assert re.match(r"runs/run/config\.ini:\d+ \[model\] name: there is no module 'my_models' in this folder", line)
+    Path("my_models.py").write_text(other)
+    for script, asked, file in ((run_inference, [*given, "inference.run=run"], "best"), (run_train, ["--resume", "run", MORE], "last")):
+        *_, line = refusal(script, asked, capsys)
+        assert line.startswith(f"runs/run/fold0/{file}.pt: the weights do not fit the model: of 16 tensors 6 missing (5.weight, ")
 
 
 def test_an_own_model_freezes_probes_caches_features_and_begins_where_another_run_ended(contest: Path) -> None:

@@ -39,8 +39,7 @@ def load_train(data: Data, folder: Path) -> Samples:
         lambda: learn_inputs(table, data, path, folder),
     )
     images = image_files(data, names or ids, folder / data.train_images) if pixels is None else pixels
-    if pixels is not None and (brightest := int(pixels.pixels.max())) < DARK:
-        print(f"warning: {path}: no pixel is above {brightest} of 255, so that all images are nearly black; scale them", file=sys.stderr)
+    _tell_dark(path, pixels)
     task, metadata = replace(task, inputs=inputs), encode_metadata(table, inputs, path)
     return Samples(ids=np.array(ids), images=images, task=task, targets=targets, groups=groups, metadata=metadata)
 
@@ -60,6 +59,7 @@ def load_test(data: Data, folder: Path, task: Task) -> Samples:
     named = named or (own if own != key and own in table.columns else None)
     names = column(table, named, path, "image_column") if named else ids
     if pixels is not None:
+        _tell_dark(path, pixels)
         return Samples(ids=np.array(ids), images=pixels, task=task, metadata=metadata)
     root = folder / data.test_images
     ids, names, rows = _once_an_image(ids, names, data, task, root)
@@ -187,6 +187,11 @@ def _with_channel(name: str, suffix: str) -> str:
     """The suffix stands before that of the file: a.png, _red: a_red.png."""
     stem, point, ending = name.rpartition(".")
     return f"{stem}{suffix}.{ending}" if f"{point}{ending}".lower() in IMAGE_SUFFIXES else name + suffix
+
+
+def _tell_dark(path: Path, images: ImageArrays | None) -> None:
+    if images is not None and (brightest := int(images.pixels.max())) < DARK:
+        print(f"warning: {path}: no pixel is above {brightest} of 255, so that all images are nearly black; scale them", file=sys.stderr)
 
 
 def _made_ids(table: pd.DataFrame, option: str) -> list[str]:
