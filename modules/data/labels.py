@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -42,7 +43,11 @@ def read_task(table: pd.DataFrame, data: Data, path: Path) -> tuple[Task, Target
     if data.task == "multilabel":
         if len(names) > 1:
             return Task("multilabel", (Output("labels", names),)), _read_zeros_and_ones(columns, names, lines, path)
-        labels = [name for cell in label_sets(columns[0], data) for name in cell]
+        found = label_sets(columns[0], data)
+        if max(map(len, found), default=0) < 2:
+            advice = f"is label_separator = {data.label_separator} what stands between them?"
+            print(f"warning: {where}: no cell holds several labels; {advice}", file=sys.stderr)
+        labels = [name for cell in found for name in cell]
         classes = encode_labels(labels, range(len(labels)), where)[0] if labels else ()
         if len(classes) < 2:
             raise DataError(f"{where}: expected two labels or more, found only {shorten(classes) or 'none'}")
