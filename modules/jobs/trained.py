@@ -30,6 +30,7 @@ CARRIED = (
     ("data", "source"),
     ("data", "dataset"),
     ("data", "task"),
+    ("data", "channel_suffixes"),
     ("data", "metadata_columns"),
     ("data", "image_size"),
     ("data", "resize"),
@@ -40,7 +41,7 @@ CARRIED = (
     ("model", "name"),
     ("augmentation", "valid"),
 )
-SHARED = CARRIED[:3]  # the contest itself; in all else the members of a blend may differ from each other, and so from the config
+SHARED = CARRIED[:4]  # the contest itself; in all else the members of a blend may differ from each other, and so from the config
 
 
 Checkpoint = dict[str, Any]
