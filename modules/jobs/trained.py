@@ -31,6 +31,7 @@ CARRIED = (
     ("data", "dataset"),
     ("data", "task"),
     ("data", "channel_suffixes"),
+    ("data", "pixel_size"),
     ("data", "metadata_columns"),
     ("data", "image_size"),
     ("data", "resize"),
@@ -41,7 +42,7 @@ CARRIED = (
     ("model", "name"),
     ("augmentation", "valid"),
 )
-SHARED = CARRIED[:4]  # the contest itself; in all else the members of a blend may differ from each other, and so from the config
+SHARED = CARRIED[:5]  # the contest itself; in all else the members of a blend may differ from each other, and so from the config
 
 
 Checkpoint = dict[str, Any]

@@ -53,6 +53,8 @@ def test_pixels_in_tables_train_and_predict_without_a_file(tmp_path: Path, capsy
     assert list(submission.columns) == ["ImageId", "Label"] and submission["ImageId"].tolist() == [str(row) for row in range(1, 11)]
     assert submission["Label"].tolist() == [str(answer) for answer in answers]
     assert run_look("data", *named) == 0
+    (line,) = refusal(run_inference, [*named, "data.pixel_size=9, 16"], capsys)
+    assert line.startswith("override data.pixel_size: 9, 16, but f was trained with blank; leave it out")
     train.loc[3, "pixel7"] = 99
     train.assign(label=labels).to_csv(contest / "train.csv", index=False)
     lines = refusal(run_train, [*named, "--resume", "f", "hyper_params.epochs=5"], capsys)
