@@ -116,6 +116,11 @@ def explain(error: BaseException) -> str:
     return f"{reason} ({place})" if place else reason
 
 
+def fails_in_own(error: BaseException) -> bool:
+    """Whether a file of one's own raised it, or what that called."""
+    return bool(_place(error))
+
+
 def _name(code: str) -> OwnCode:
     name = own_code(code)
     assert name is not None, code

@@ -81,7 +81,7 @@ def run_script(name: str, job: Callable[[Command], None], arguments: Sequence[st
         job(command)
         return 0
     except UserError as error:
-        for line in _located(error, config):
+        for line in located(error, config):
             print(line, file=sys.stderr)
         return 2
     except OSError as error:
@@ -166,12 +166,12 @@ def _usage(name: str) -> str:
     return "\n".join(lines)
 
 
-def _located(error: UserError, config: Config | None) -> list[str]:
-    """The error's lines, those of an option with the file and line that set it."""
+def located(error: UserError, config: Config | None) -> list[str]:
+    """The error's lines, those of an option with the file and line that set it in `config`."""
     if isinstance(error, OptionError) and config is not None:
         section, option, message = error.args
         return [f"{config.locate(section, option)}: {message}"]
-    return [line for part in error.args for line in (_located(part, config) if isinstance(part, UserError) else [str(part)])]
+    return [line for part in error.args for line in (located(part, config) if isinstance(part, UserError) else [str(part)])]
 
 
 def _raise_on_sigterm() -> signal._HANDLER | None:

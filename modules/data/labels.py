@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -50,7 +51,11 @@ def read_task(table: pd.DataFrame, data: Data, path: Path) -> tuple[Task, Target
     if data.task == "multilabel":
         if len(names) > 1:
             return Task("multilabel", (Output("labels", names),)), _read_zeros_and_ones(columns, names, lines, path)
-        labels = [name for cell in label_sets(columns[0], data) for name in cell]
+        found = label_sets(columns[0], data)
+        if max(map(len, found), default=0) < 2:
+            advice = f"is label_separator = {data.label_separator} what stands between them?"
+            print(f"warning: {where}: no cell holds several labels; {advice}", file=sys.stderr)
+        labels = [name for cell in found for name in cell]
         classes = encode_labels(labels, range(len(labels)), where)[0] if labels else ()
         if len(classes) < 2:
             raise DataError(f"{where}: expected two labels or more, found only {shorten(classes) or 'none'}")
@@ -106,6 +111,14 @@ def label_sets(cells: Sequence[str], data: Data) -> list[list[str]]:
     """The distinct labels of each cell; none of a blank one."""
     between = separator_of(data)
     return [list(dict.fromkeys(name for part in cell.split(between) if (name := part.strip()))) for cell in cells]
+
+
+def check_numbers(cells: pd.Series[str], data: Data, path: Path) -> None:
+    """Raises DataError, with the lines, for cells of a label column that are no numbers; of multilabel not 0 or 1."""
+    if data.task == "multilabel":
+        _read_zeros_and_ones([cells.tolist()], (str(cells.name),), cells.index, path)
+    else:
+        _numbers(cells.tolist(), cells.index, path, str(cells.name))
 
 
 def _in_order(classes: tuple[str, ...], name: str, targets: Targets, where: str) -> Task:

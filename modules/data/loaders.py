@@ -13,6 +13,8 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from modules.compute.own_code import explain
+from modules.compute.process import is_out_of_memory
 from modules.compute.seeding import derive_seed
 from modules.config.errors import DataError
 from modules.data.pixels import Pixels, resize_image
@@ -127,7 +129,16 @@ class ImageBatches(Dataset[Batch | DataError]):
     def _image(self, draw: Draw) -> Pixels:
         pixels = self.samples.images.read(draw.row, self.preprocessing.channels)
         pixels = resize_image(pixels, self.preprocessing.size, self.preprocessing.resize)
-        return apply(self.pipeline, pixels, *self.draw_seed, draw.epoch, draw.position)
+        try:
+            drawn = apply(self.pipeline, pixels, *self.draw_seed, draw.epoch, draw.position)
+        except Exception as error:  # code of one's own raises anything
+            if is_out_of_memory(error):
+                raise
+            raise DataError(f"{self.samples.images.name(draw.row)}: a transform fails: {explain(error)}") from None
+        if drawn.dtype != np.uint8 or drawn.shape != pixels.shape:
+            found, expected = (f"{' x '.join(map(str, each.shape))} {each.dtype}" for each in (drawn, pixels))
+            raise DataError(f"{self.samples.images.name(draw.row)}: transforms make {found} of it; expected {expected}")
+        return drawn
 
 
 class Loader:

@@ -1,4 +1,4 @@
-"""What a machine fails at while a job runs, told to the person in a line: memory that is short, a worker that died."""
+"""What fails while a job runs, told to the person in a line: memory that is short, a worker that died, code of one's own."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from modules.compute.own_code import explain, fails_in_own
 from modules.compute.process import is_out_of_memory
-from modules.config.errors import DataError
+from modules.config.errors import DataError, UserError
 from modules.data.loaders import explain_worker_death
 
 
@@ -16,10 +17,14 @@ def told(short_of_memory: str) -> Iterator[None]:
     """Turns such failures into DataError, with `short_of_memory` for memory; a fault of the program passes as it is."""
     try:
         yield
-    except (MemoryError, RuntimeError, ConnectionResetError, EOFError) as error:  # torch's own kinds are RuntimeErrors
+    except UserError:
+        raise
+    except Exception as error:
         if is_out_of_memory(error):
             raise DataError(short_of_memory) from None
         death = explain_worker_death(error)
+        if death is None and fails_in_own(error):
+            raise DataError(f"code of your own fails: {explain(error)}") from None
         if death is None:
             raise
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # torch's handler tells of the death once more, wherever we are by then

@@ -14,9 +14,9 @@ import pandas as pd
 from modules.compute.own_code import digests_of
 from modules.compute.process import describe_environment
 from modules.compute.storage import write_json, write_text
-from modules.config.command_line import Command, Stopped
+from modules.config.command_line import Command, Stopped, located
 from modules.config.comparison import differences
-from modules.config.errors import ConfigError, OptionError
+from modules.config.errors import ConfigError, OptionError, UserError
 from modules.config.printer import to_ini
 from modules.config.reader import read_config
 from modules.config.schema import Config
@@ -53,7 +53,7 @@ def open_run(command: Command) -> Iterator[tuple[RunDirectory, Plan]]:
         before, now = _epochs_of(run), config.hyper_params.epochs
         if now > before:
             say(f"epochs grows from {before} to {now}: the schedule from here on is not that of a run that began with {now}")
-        plan = prepare(config, run)
+        plan = _prepare_again(config, run)
         _check_warm_start(run, plan)
         run.result.unlink(missing_ok=True)  # epochs grew: until the new ones are done, the run is not complete
         write_text(run.config, to_ini(config, help=False))
@@ -75,7 +75,15 @@ def plan_only(command: Command) -> Plan:
     if command.resume is None:
         return prepare(command.config)
     run = find_run(command.config.settings.log_path, command.resume)
-    return prepare(resumed_config(run, command), run)
+    return _prepare_again(resumed_config(run, command), run)
+
+
+def _prepare_again(config: Config, run: RunDirectory) -> Plan:
+    """Raises ConfigError that says where the run's own config, and not the command's, has what is wrong."""
+    try:
+        return prepare(config, run)
+    except UserError as error:
+        raise ConfigError(*located(error, config)) from None
 
 
 def finished_run(command: Command) -> RunDirectory | None:

@@ -18,6 +18,7 @@ from modules.data.task import Task, same_question
 from modules.jobs.own_code import load_own_code
 from modules.jobs.remarks import say
 from modules.models.build import Network, build_network
+from modules.models.weights import restore_weights
 from modules.prediction.logits import network_outputs
 from modules.prediction.metrics import Metric, find_metric
 from modules.prediction.tta import check_views
@@ -29,6 +30,8 @@ CARRIED = (
     ("data", "source"),
     ("data", "dataset"),
     ("data", "task"),
+    ("data", "channel_suffixes"),
+    ("data", "pixel_size"),
     ("data", "metadata_columns"),
     ("data", "image_size"),
     ("data", "resize"),
@@ -39,7 +42,7 @@ CARRIED = (
     ("model", "name"),
     ("augmentation", "valid"),
 )
-SHARED = CARRIED[:3]  # the contest itself; in all else the members of a blend may differ from each other, and so from the config
+SHARED = CARRIED[:5]  # the contest itself; in all else the members of a blend may differ from each other, and so from the config
 
 
 Checkpoint = dict[str, Any]
@@ -117,7 +120,7 @@ def restore_network(run: TrainedRun, checkpoint: Checkpoint, process: Process) -
         pretrained=False,
         metadata=run.task.metadata,
     )
-    network.module.load_state_dict(checkpoint["model"])
+    restore_weights(network.module, checkpoint["model"], str(run.directory.fold(checkpoint["fold"]).best))
     process.place(network.module)
     return network
 

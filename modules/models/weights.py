@@ -83,6 +83,14 @@ def load_weights(module: nn.Module, state: Mapping[str, torch.Tensor], source: s
     module.load_state_dict(versioned, strict=False)
 
 
+def restore_weights(module: nn.Module, state: Mapping[str, Any], source: str) -> None:
+    """Puts a checkpoint's own weights back. Raises DataError as above: the code of an own model may be other by now."""
+    try:
+        module.load_state_dict(state)
+    except RuntimeError:
+        load_weights(module, state, source)
+
+
 def _read_safetensors(path: Path) -> State:
     from safetensors import SafetensorError
     from safetensors.torch import load_file

@@ -21,6 +21,7 @@ from modules.data.loaders import Loader
 from modules.data.splits import Fold
 from modules.data.task import Targets
 from modules.models.build import Network
+from modules.models.weights import restore_weights
 from modules.prediction.predict import Outcome
 from modules.prediction.predictions import Predictions, Values, check_predictions, load_predictions, save_predictions
 from modules.runs.checkpoint import load_checkpoint, load_last, save_checkpoint, save_epoch, save_last
@@ -88,7 +89,7 @@ def _train(
         plan.pretrained.check_folds(plan.samples, [each for each in plan.all_folds if each.number == fold.number])
     network = make_network(plan, fold.number, pretrained=plan.pretrained if state is None else False)
     if state is not None:
-        network.module.load_state_dict(state["model"])
+        restore_weights(network.module, state["model"], str(directory.last))
     begin = _beginner(plan, fold, network, sink)
     learner: Learner | None = None
     feed: Feed | None = None
@@ -241,7 +242,7 @@ def _predict_validation(plan: Plan, fold: Fold, directory: FoldDirectory, sink: 
     With views, what they are without comes first, so that their gain is known: predictions.none.csv.
     """
     network, best = make_network(plan, fold.number, pretrained=False), load_checkpoint(directory.best)
-    network.module.load_state_dict(best["model"])
+    restore_weights(network.module, best["model"], str(directory.best))
     phase = plan.phase_of(best["epoch"])
     features = stored_features(plan, network, phase)
     tta, batches = plan.config.inference.tta, valid_batches(plan, fold)

@@ -110,3 +110,30 @@ def test_a_number_may_be_any_other_number() -> None:
     assert samples.targets is not None and samples.targets.tolist() == [[1], [7]]
     (line,) = fails("id,label\nb,seven\n", task="regression", train_csv="numbers.csv")
     assert "'seven'" in line
+
+
+def test_a_label_of_several_in_a_cell_that_no_sample_has_is_told_and_makes_no_class() -> None:
+    Path("several.csv").write_text("id,label\n007,dog cat\n7,cat\na,cat eel\nb,eel\n", encoding="utf-8")
+    options = {"train_csv": "several.csv", "task": "multilabel", "label_separator": "space"}
+    assert load("id,label\n7,dog eel\nb,\n", **options).task.classes == ("cat", "dog", "eel")
+    assert fails('id,label\n7,dog eal\na,"cat,eel"\n', **options) == [
+        "fix.csv, column 'label': 2 labels that no training sample has: 'eal' in line 2 (did you mean eel?),"
+        " 'cat,eel' in line 3 (did you mean eel?)"
+    ]
+
+
+@pytest.mark.parametrize("cells", [",1", "1,1", "0,0"])
+def test_an_image_keeps_one_class_where_a_column_a_class_has_a_single_1(cells: str) -> None:
+    Path("hot.csv").write_text("id,cat,dog\n007,0,1\n7,1,0\n", encoding="utf-8")
+    options = {"train_csv": "hot.csv", "label_columns": ("cat", "dog")}
+    assert labels(load("id,cat,dog\n7,0,1\n", **options)) == {"007": "dog", "7": "dog"}
+    assert fails(f"id,cat,dog\n7,{cells}\n", **options) == [
+        "fix.csv: 1 samples would have no class, or several: '7' in line 2; write 0 or 1 in each of cat, dog"
+    ]
+
+
+@pytest.mark.parametrize(("task", "expected"), [("regression", "a number"), ("multilabel", "0 or 1"), ("multiclass", "a number")])
+def test_a_cell_that_is_no_label_is_told_with_the_line_of_the_corrections(task: str, expected: str) -> None:
+    Path("numbers.csv").write_text("id,cat,dog\n007,0,1\n7,1,0\n", encoding="utf-8")
+    lines = fails("id,cat,dog\n7,,x\n", train_csv="numbers.csv", label_columns=("cat", "dog"), task=task)
+    assert lines == [f"fix.csv, column 'dog': expected {expected}; 1 cells are not: 'x' in line 2"]

@@ -52,6 +52,15 @@ def test_votes_below_nought_and_rows_without_any_are_told() -> None:
     assert refused({"x": ["-1", "0", "1"], "y": ["2", "0", "0"]}) == line
 
 
+def test_a_separator_that_no_cell_holds_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    task, _ = read({"tags": ["a;b", "b;c", "c"]}, task="multilabel", label_separator="pipe")
+    assert task.classes == ("a;b", "b;c", "c")
+    warning = "warning: train.csv, column 'tags': no cell holds several labels; is label_separator = pipe what stands between them?\n"
+    assert capsys.readouterr().err == warning
+    read({"tags": ["a;b", "b", ""]}, task="multilabel", label_separator="semicolon")
+    assert capsys.readouterr().err == ""
+
+
 @pytest.mark.parametrize("separator", ["space", "comma", "semicolon", "pipe", " // "])
 def test_cells_hold_any_number_of_labels(separator: str) -> None:
     between = {"space": " ", "comma": ",", "semicolon": ";", "pipe": "|"}.get(separator, separator)

@@ -201,6 +201,16 @@ def test_a_person_in_two_rows_and_paths_out_of_the_folder_are_refused(few: Path)
         load(few)
 
 
+@pytest.mark.parametrize("spelt", ["{}/", "./{}", "x/../{}"])
+def test_a_person_in_two_rows_is_refused_however_the_folder_is_spelt(few: Path, spelt: str) -> None:
+    table = read(few / "train/train.csv")
+    (few / "train/images/x").mkdir()
+    person = table["path"][0]
+    pd.concat([table, table[:1].assign(path=spelt.format(person))]).to_csv(few / "train/train.csv", index=False)
+    same = f"'{person}' and '{spelt.format(person)}'"
+    assert told(few) == [f"HERE/train/train.csv, column 'path': 1 folders stand more than once: {same}"]
+
+
 def test_a_missing_column_table_or_folder_is_one_line(few: Path) -> None:
     table = read(few / "train/train.csv")
     table.rename(columns={"age": "years"}).to_csv(few / "train/train.csv", index=False)

@@ -222,3 +222,24 @@ def test_labels_are_corrected_by_row_numbers_where_there_are_no_ids() -> None:
     data = Data(source="csv", pixel_columns="pixel", test_csv="test.csv", corrections="corrections.csv")
     samples = load_train(data, HERE)
     assert samples.targets is not None and samples.targets.tolist() == [0, 1, 1]
+
+
+@pytest.mark.parametrize("ids", [("b", "a"), ("2", "1")])
+def test_ids_in_another_column_and_another_order_are_told_and_not_joined_by_row(ids: tuple[str, str]) -> None:
+    test = "name,pixel0,pixel1,pixel2,pixel3\n{},0,1,2,3\n{},4,5,6,7\n"
+    first, second = sorted(ids)
+    train = "label,pixel0,pixel1,pixel2,pixel3\n1,0,255,7,8\n0,9,10,11,12\n"
+    data = contest(train, test.format(first, second), f"ImageId,Label\n{first},0\n{second},0\n")
+    assert load_test(data, HERE, TASK).ids.tolist() == [first, second]
+    data = contest(train, test.format(second, first), f"ImageId,Label\n{first},0\n{second},0\n")
+    with pytest.raises(DataError) as caught:
+        load_test(data, HERE, TASK)
+    fault = "no column 'ImageId', and column 'name' has the ids of sample_submission.csv in another order"
+    assert caught.value.lines == (f"test.csv: {fault}; call it 'ImageId', so that rows are joined by it",)
+
+
+@pytest.mark.parametrize(("brightest", "warns"), [(1, True), (31, True), (32, False), (255, False)])
+def test_pixels_on_another_scale_are_told(brightest: int, warns: bool, capsys: pytest.CaptureFixture[str]) -> None:
+    load_train(contest(f"label,pixel0,pixel1,pixel2,pixel3\n1,0,{brightest}.0,0,0\n0,0.0,0,1,0\n"), HERE)
+    told = f"warning: train.csv: no pixel is above {brightest} of 255, so that all images are nearly black; scale them\n"
+    assert capsys.readouterr().err == (told if warns else "")

@@ -175,3 +175,25 @@ def test_test_pixels_of_a_table_are_taken_by_their_row() -> None:
     samples = contest("id,label,confidence\n3,b,1\n1,a,1\n", **options)
     assert samples.ids.tolist() == ["1", "2", "pseudo:3", "pseudo:1"]
     assert [samples.images.read(row, 1).item() for row in range(4)] == [1, 2, 9, 7]
+
+
+def test_groups_are_found_where_the_test_table_has_several_rows_an_image() -> None:
+    train = "id,x,y,who\na,0,1,p\nb,1,0,q\nc,0,1,r\nd,1,1,s\n"
+    (HERE / "test").mkdir(parents=True)
+    for name in "12":
+        (HERE / "test" / f"{name}.png").touch()
+    options = {"task": "multioutput", "label_columns": ("x", "y"), "group_column": "who"}
+    test = "id,who\n1_x,p\n1_y,p\n2_x,z\n2_y,z\n"
+    samples = contest("id,x,y,confidence\n2,0,1,1\n1,1,0,1\n", train, test, **options)
+    assert samples.groups is not None and samples.groups.tolist() == ["p", "q", "r", "s", "z", "p"]
+
+
+def test_a_pattern_names_the_groups_of_test_images_too() -> None:
+    for place, names in (("train", ("p1_cat", "p1_dog", "p2_cat", "p2_dog")), ("test", ("p2_a", "p3_b", "c"))):
+        (HERE / place).mkdir(parents=True)
+        for name in names:
+            (HERE / place / f"{name}.png").touch()
+    Path("pseudo.csv").write_text("id,label,confidence\nc.png,cat,1\np2_a.png,cat,1\n")
+    pattern = r"^(?P<group>p\d)_((?P<label>cat|dog)\.)?"
+    samples = load_train(Data(source="folder", label_pattern=pattern, pseudo_labels="pseudo.csv"), HERE)
+    assert samples.groups is not None and samples.groups.tolist() == ["p1", "p1", "p2", "p2", "pseudo:c.png", "p2"]

@@ -392,7 +392,7 @@ def test_other_images_under_the_same_names_are_refused(copied: tuple[Path, list[
     root, arguments = copied
     shutil.copy(root / "contest/train/train_001.png", root / "contest/train/train_000.png")
     lines = refusal(run_train, [*arguments, "--resume", "done", "hyper_params.epochs=5"], capsys)
-    assert "ids, images, labels or groups in the training table have changed" in lines[-1]
+    assert "ids, images, labels, groups or metadata in the training table have changed" in lines[-1]
 
 
 @pytest.mark.parametrize("flags", [(), ("--check",)])

@@ -53,6 +53,8 @@ def test_pixels_in_tables_train_and_predict_without_a_file(tmp_path: Path, capsy
     assert list(submission.columns) == ["ImageId", "Label"] and submission["ImageId"].tolist() == [str(row) for row in range(1, 11)]
     assert submission["Label"].tolist() == [str(answer) for answer in answers]
     assert run_look("data", *named) == 0
+    (line,) = refusal(run_inference, [*named, "data.pixel_size=9, 16"], capsys)
+    assert line.startswith("override data.pixel_size: 9, 16, but f was trained with blank; leave it out")
     train.loc[3, "pixel7"] = 99
     train.assign(label=labels).to_csv(contest / "train.csv", index=False)
     lines = refusal(run_train, [*named, "--resume", "f", "hyper_params.epochs=5"], capsys)
@@ -101,6 +103,9 @@ def test_four_files_an_image_are_four_channels_from_pretrained_weights_to_the_su
     assert checkpoint["preprocessing"]["mean"] == pytest.approx([*own.mean, sum(own.mean) / 3])
     assert run_train(*named, "--resume", "f", "hyper_params.epochs=3", "--quiet") == 0
     assert run_inference(*named, "--quiet") == 0 and len(read(Path("submissions/f.csv"))) == 12
+    swapped = f"data.channel_suffixes={', '.join(suffixes[::-1])}"
+    (line,) = refusal(run_inference, [*named, swapped], capsys)
+    assert line.startswith(f"override {swapped.replace('=', ': ')}, but f was trained with {', '.join(suffixes)}; ")
     assert run_look("data", *named) == 0 and run_look("export", "f", *named) == 0
     about = json.loads(Path("runs/f/export/model.json").read_text())
     assert about["channels"] == 4 and about["library_alone_builds_it"]

@@ -23,6 +23,7 @@ GUIDE = Path(__file__).parents[2] / "docs" / "own-code.md"
 BLOCK = re.compile(r"<!-- file: (\S+) -->\n```\w+\n(.*?)```\n", re.DOTALL)
 EXAMPLES = dict(BLOCK.findall(GUIDE.read_text(encoding="utf-8")))
 MODEL = "model.name=my_models:make_net"
+MORE = "hyper_params.epochs=4"
 ARCHIVE = ("settings.log_path=runs", "settings.run_name=run")
 
 
@@ -225,9 +226,17 @@ def test_what_has_changed_since_a_run_began_is_told(contest: Path, capsys: pytes
     assert capsys.readouterr().err.splitlines().count(warning) == 1
     assert run_inference(*given, "inference.run=run", "--quiet") == 0
     assert capsys.readouterr().err.splitlines().count(warning) == 1
+    edit("my_models.py", "nn.GELU(),", "nn.GELU(), nn.Dropout(),")
+    other = Path("my_models.py").read_text()
     Path("my_models.py").unlink()
     (line,) = refusal(run_inference, [*given, "inference.run=run"], capsys)
     assert line.startswith("run was trained with code of your own: [model] name: there is no module 'my_models' in this folder")
+    *_, line = refusal(run_train, ["--resume", "run", MORE], capsys)
+    assert re.match(r"runs/run/config\.ini:\d+ \[model\] name: there is no module 'my_models' in this folder", line)
+    Path("my_models.py").write_text(other)
+    for script, asked, file in ((run_inference, [*given, "inference.run=run"], "best"), (run_train, ["--resume", "run", MORE], "last")):
+        *_, line = refusal(script, asked, capsys)
+        assert line.startswith(f"runs/run/fold0/{file}.pt: the weights do not fit the model: of 16 tensors 6 missing (5.weight, ")
 
 
 def test_an_own_model_freezes_probes_caches_features_and_begins_where_another_run_ended(contest: Path) -> None:
@@ -297,3 +306,47 @@ def test_an_export_builds_the_model_from_its_own_folder(contest: Path) -> None:
 def test_the_model_is_looked_at_under_its_own_name(contest: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run_look("model", *arguments(contest, MODEL)) == 0
     assert "model     my_models:make_net, 3 x 32 x 32, 3 classes" in capsys.readouterr().out
+
+
+LATE = """
+import numpy as np
+from torch import nn
+
+seen = []
+
+
+def transform(image):
+    seen.append(1)
+    return CHANGE if len(seen) > 40 else image
+
+
+class Model(nn.Module):
+    def __init__(self, num_classes):
+        super().__init__()
+        self.head = nn.Linear(3, num_classes)
+
+    def forward(self, images):
+        seen.append(1)
+        return self.head(images.mean((2, 3)) if len(seen) < 12 else images.ravel())
+"""
+
+
+@pytest.mark.parametrize(
+    ("option", "change", "message"),
+    [
+        ("augmentation.train=my_late:transform()", "image[99]", r"train_\d+\.png: a transform fails: IndexError: .*\(my_late\.py:10\)"),
+        (
+            "augmentation.train=my_late:transform()",
+            "image / 255",
+            r"train_\d+\.png: transforms make 32 x 32 x 3 float64 of it; expected 32 x 32 x 3 uint8",
+        ),
+        ("augmentation.valid=my_late:transform()", "image[:8]", r"train_\d+\.png: transforms make 8 x 32 x 3 uint8 of it; .*"),
+        ("model.name=my_late:Model", "image", r"code of your own fails: RuntimeError: .*\(my_late\.py:20\)"),
+    ],
+)
+def test_code_that_fits_at_first_and_not_later_is_one_line(
+    option: str, change: str, message: str, contest: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("my_late.py").write_text(LATE.replace("CHANGE", change), encoding="utf-8")
+    (line,) = refusal(run_train, [*arguments(contest, option), "--quiet"], capsys)
+    assert re.fullmatch(message, line)

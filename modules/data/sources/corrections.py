@@ -7,15 +7,17 @@ from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from modules.config.errors import DataError, OptionError, gather, hint, shorten
 from modules.config.schema import Data
+from modules.data.labels import check_numbers, label_sets
 from modules.data.samples import Samples
 from modules.data.tables import column_of_ids, read_table
 
 TOLD = 3
-OPEN = ("regression", "multilabel")  # tasks in which a cell may say what no other cell says
 
 
 def read_corrections(path: Path, key: str, columns: Sequence[str], known: Collection[str], what: str = "training sample") -> pd.DataFrame:
@@ -46,19 +48,28 @@ def read_corrections(path: Path, key: str, columns: Sequence[str], known: Collec
 
 
 def correct_table(table: pd.DataFrame, data: Data, path: Path, id_column: str) -> pd.DataFrame:
-    """The training table with its label columns corrected. Raises UserError for a label that no row has, where labels are classes."""
+    """The training table with its label columns corrected.
+
+    Raises UserError for a label that no row has, where labels are classes, for cells that are no labels, and for rows that
+    would have no class or several, where a column a class has a single 1 in each row.
+    """
     names = [name for name in data.label_columns if name in table.columns]
     if id_column not in table.columns or len(names) < len(data.label_columns):
         return table  # what is missing is told by who reads it
     found = read_corrections(path, id_column, names, table[id_column].tolist())
-    if data.task not in OPEN and (data.task == "multioutput" or len(names) == 1):
-        gather(*(lambda name=name: _check_labels(found, name, set(table[name]), path) for name in names if name in found.columns))
+    gather(*(lambda name=name: _check_cells(found, name, table[name].tolist(), data, path) for name in names if name in found.columns))
     corrected = table.copy()
     line_of = dict(zip(table[id_column], table.index, strict=True))
     for _, row in found.iterrows():
         for name in found.columns[1:]:
             if row[name].strip():
                 corrected.loc[line_of[row[id_column]], name] = row[name]
+    if data.task == "multiclass" and len(names) > 1 and _has_single_ones(table[names]).all():
+        known = dict(zip(corrected[id_column], _has_single_ones(corrected[names]), strict=True))
+        torn = [f"'{name}' in line {line}" for name, line in zip(found[id_column], found.index, strict=True) if not known[name]]
+        if torn:
+            advice = f"write 0 or 1 in each of {shorten(names, 12)}"
+            raise DataError(f"{path}: {len(torn)} samples would have no class, or several: {shorten(torn, TOLD)}; {advice}")
     changed = (corrected[names] != table[names]).any(axis=1)
     tell_changes(path, int(changed.sum()), len(table), len(found))
     return corrected
@@ -69,7 +80,7 @@ def correct_samples(samples: Samples, data: Data, path: Path, id_column: str) ->
     assert samples.targets is not None
     name = data.label_columns[0]
     found = read_corrections(path, id_column, [name], samples.ids.tolist())
-    _check_labels(found, name, samples.task.classes, path)
+    _check_labels(list(zip(found.index, found[name], strict=True)), name, samples.task.classes, path)
     row_of = {str(each): row for row, each in enumerate(samples.ids)}
     position = {label: index for index, label in enumerate(samples.task.classes)}
     targets = samples.targets.copy()
@@ -84,8 +95,28 @@ def tell_changes(path: Path, changed: int, samples: int, rows: int) -> None:
     print(f"{path}: {changed} of {samples} labels changed, by {rows} rows", file=sys.stderr)
 
 
-def _check_labels(found: pd.DataFrame, name: str, labels: Collection[str], path: Path) -> None:
-    wrong = [(line, label) for line, label in zip(found.index, found[name], strict=True) if label.strip() and label not in labels]
+def _check_cells(found: pd.DataFrame, name: str, own: list[str], data: Data, path: Path) -> None:
+    """own: the cells of that column of the training table."""
+    alone = data.task == "multioutput" or len(data.label_columns) == 1
+    if data.task == "multilabel" and alone:
+        cells = zip(found.index, label_sets(found[name].tolist(), data), strict=True)
+        known = {label for cell in label_sets(own, data) for label in cell}
+        _check_labels([(line, label) for line, cell in cells for label in cell], name, known, path)
+    elif data.task == "regression" or not alone:
+        check_numbers(found[name][found[name].str.strip() != ""], data, path)
+    else:
+        _check_labels(list(zip(found.index, found[name], strict=True)), name, set(own), path)
+
+
+def _check_labels(found: Sequence[tuple[int, str]], name: str, labels: Collection[str], path: Path) -> None:
+    """found: lines and labels."""
+    wrong = [(line, label) for line, label in found if label.strip() and label not in labels]
     if wrong:
         told = [f"'{label}' in line {line}{hint(label, labels) if place < TOLD else ''}" for place, (line, label) in enumerate(wrong)]
         raise DataError(f"{path}, column '{name}': {len(wrong)} labels that no training sample has: {shorten(told, TOLD)}")
+
+
+def _has_single_ones(table: pd.DataFrame) -> NDArray[np.bool_]:
+    """(N,) whether a row is a single 1 and otherwise 0."""
+    values = table.apply(pd.to_numeric, errors="coerce").to_numpy()
+    return np.asarray(((values == 1).sum(axis=1) == 1) & ((values == 0).sum(axis=1) == values.shape[1] - 1))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from modules.data.tables import column, column_of_ids, header_of, is_index, read
 from modules.data.task import Task
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
+DARK = 32  # pixels that go to 1, or to 16, are meant on another scale
 
 
 def load_train(data: Data, folder: Path) -> Samples:
@@ -37,6 +39,7 @@ def load_train(data: Data, folder: Path) -> Samples:
         lambda: learn_inputs(table, data, path, folder),
     )
     images = image_files(data, names or ids, folder / data.train_images) if pixels is None else pixels
+    _tell_dark(path, pixels)
     task, metadata = replace(task, inputs=inputs), encode_metadata(table, inputs, path)
     return Samples(ids=np.array(ids), images=images, task=task, targets=targets, groups=groups, metadata=metadata)
 
@@ -56,6 +59,7 @@ def load_test(data: Data, folder: Path, task: Task) -> Samples:
     named = named or (own if own != key and own in table.columns else None)
     names = column(table, named, path, "image_column") if named else ids
     if pixels is not None:
+        _tell_dark(path, pixels)
         return Samples(ids=np.array(ids), images=pixels, task=task, metadata=metadata)
     root = folder / data.test_images
     ids, names, rows = _once_an_image(ids, names, data, task, root)
@@ -185,6 +189,11 @@ def _with_channel(name: str, suffix: str) -> str:
     return f"{stem}{suffix}.{ending}" if f"{point}{ending}".lower() in IMAGE_SUFFIXES else name + suffix
 
 
+def _tell_dark(path: Path, images: ImageArrays | None) -> None:
+    if images is not None and (brightest := int(images.pixels.max())) < DARK:
+        print(f"warning: {path}: no pixel is above {brightest} of 255, so that all images are nearly black; scale them", file=sys.stderr)
+
+
 def _made_ids(table: pd.DataFrame, option: str) -> list[str]:
     """1, 2, 3, ...: those of extra_csv are told apart from the training samples'."""
     return [f"{'extra:' if option == 'extra_csv' else ''}{number}" for number in range(1, len(table) + 1)]
@@ -193,11 +202,16 @@ def _made_ids(table: pd.DataFrame, option: str) -> list[str]:
 def _ids_by_row(table: pd.DataFrame, rows: pd.DataFrame, name: str, path: Path, template: Path) -> list[str]:
     """The template's ids for a test table without ids: by their number where they count the rows, else in the template's order.
 
-    Raises DataError where it has other rows.
+    Raises DataError where it has other rows, or another column tells that they go otherwise.
     """
     ids = column_of_ids(rows, name, template)
     if len(ids) != len(table):
         fault = f"{len(table)} rows and no column '{name}', and {template.name} has {len(ids)} rows"
         raise DataError(f"{path}: {fault}; without ids both must have the same rows")
     counted = ([str(number) for number in range(first, first + len(ids))] for first in (1, 0))
-    return next((numbers for numbers in counted if set(numbers) == set(ids)), ids)
+    by_row = next((numbers for numbers in counted if set(numbers) == set(ids)), ids)
+    for other in table.columns:
+        if table[other].tolist() != by_row and sorted(table[other]) == sorted(ids):
+            fault = f"no column '{name}', and column '{other}' has the ids of {template.name} in another order"
+            raise DataError(f"{path}: {fault}; call it '{name}', so that rows are joined by it")
+    return by_row

@@ -122,7 +122,9 @@ def _find_photographs(folders: Sequence[str], root: Path, table: Path, skip: boo
     there = {entry.name for entry in os.scandir(root) if entry.is_dir() and not entry.name.startswith(".")}
     lost = [person for person in folders if not (root / person).is_dir()]
     missing, twice, others, found = [], [], [], []
+    rows_of: dict[str, list[str]] = defaultdict(list)
     for person in folders:
+        rows_of[os.path.normpath(person)].append(person)
         files: dict[str, list[str]] = defaultdict(list)
         for name in sorted(os.listdir(root / person)) if person not in lost else ():
             stem, suffix = os.path.splitext(name)
@@ -137,6 +139,9 @@ def _find_photographs(folders: Sequence[str], root: Path, table: Path, skip: boo
     if lost:
         told = [f"{person}{hint(person, there - set(folders)) if place < 3 else ''}" for place, person in enumerate(lost)]
         faults.append(DataError(f"{root}: {len(lost)} people of {table.name} have no folder: {shorten(told, 3)}"))
+    same = [" and ".join(map(repr, names)) for names in rows_of.values() if len(names) > 1]
+    if same:
+        faults.append(DataError(f"{table}, column 'path': {len(same)} folders stand more than once: {shorten(same, 3)}"))
     if twice:
         faults.append(DataError(f"{root}: {len(twice)} photographs are there more than once: {shorten(twice, 3)}"))
     if missing and not skip:

@@ -6,6 +6,7 @@ models learnt from it. Labels of their own for each fold are not made here.
 
 from __future__ import annotations
 
+import re
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 from modules.config.errors import DataError, gather, hint, shorten
 from modules.config.schema import Data
 from modules.data.labels import encode_targets
+from modules.data.row_ids import asked_names, split_row_ids
 from modules.data.samples import Rows, Samples, Text
 from modules.data.sources.csv import groups_of, read_part
 from modules.data.sources.extra import append_extra
@@ -102,17 +104,28 @@ def _shares(table: pd.DataFrame, name: str, path: Path) -> NDArray[np.float64]:
 
 
 def _groups(taken: Samples, data: Data, folder: Path, id_column: str, marked: Text) -> Text:
-    """The groups that the test table names; without such a column each image is a group of its own."""
+    """The groups that the test table, or the pattern, names; without such each image is a group of its own.
+
+    The table may have several rows an image, and the images' ids in another column.
+    """
+    if data.label_pattern is not None:
+        found = [re.search(data.label_pattern, name) for name in taken.ids.tolist()]
+        return np.array([match["group"] or mark if match else mark for match, mark in zip(found, marked.tolist(), strict=True)])
     if data.group_column is None or data.test_csv is None:
         return marked
     path = folder / data.test_csv
     table, _ = read_part(path, "test_csv", data, folder)
-    if data.group_column not in table.columns or id_column not in table.columns:
+    if data.group_column not in table.columns:
         return marked
-    groups = groups_of(table, data.group_column, path)
+    groups, ids = groups_of(table, data.group_column, path), taken.ids.tolist()
     assert groups is not None
-    group_of = dict(zip(column_of_ids(table, id_column, path), groups.tolist(), strict=True))
-    return np.array([group_of[name] for name in taken.ids.tolist()])
+    for name in sorted(table.columns, key=lambda name: bool(name != id_column)):
+        rows = split_row_ids(table[name].tolist(), asked_names(taken.task))
+        for keys in (table[name].tolist(), [] if rows is None else rows.images):
+            group_of = dict(zip(keys, groups.tolist(), strict=False))
+            if group_of.keys() >= set(ids):
+                return np.array([group_of[each] for each in ids])
+    return marked
 
 
 def _tell(taken: Samples, count: int, threshold: float) -> None:
