@@ -10,6 +10,7 @@ from __future__ import annotations
 import ast
 import io
 import math
+import re
 import tokenize
 import warnings
 from collections.abc import Iterator
@@ -109,7 +110,9 @@ def _written(node: ast.AST) -> str:
 
 def _call_of(statement: ast.stmt) -> Call:
     if not isinstance(statement, ast.Expr) or not isinstance(statement.value, ast.Call):
-        raise PipelineError(f"{_written(statement)!r} is not a call; expected {GRAMMAR}")
+        written = _written(statement).replace(": ", ":")
+        advice = f"; write {written}()" if re.fullmatch(r"[^\W\d][\w.]*(:\w+)?", written) else ""
+        raise PipelineError(f"{written!r} is not a call{advice}; expected {GRAMMAR}")
     return _call(statement.value)
 
 

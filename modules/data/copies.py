@@ -61,12 +61,12 @@ class Copies:
         near, own = ~self.exact, ~self.tested
         differ = near & own
         differ[differ] = [labels[a] != labels[b] for a, b in zip(self.pairs.first[differ], self.pairs.second[differ], strict=True)]
+        if self.samples.groups is None:
+            remedy = f"; give such one group in [data] group_column: {file} has their groups"
+        else:
+            remedy = f"; let those that belong together be of one group, or leave one of each out: {file} has them"
         faults = (
-            (
-                near & self.leaks,
-                "train folds that validate the other, so that scores are too good",
-                f"; give such one group in [data] group_column: {file} has their groups",
-            ),
+            (near & self.leaks, "train folds that validate the other, so that scores are too good", remedy),
             (differ, "have different labels", f"; see {file}"),
             (near & self.tested, "are in training and test set", f"; see {file}"),
         )

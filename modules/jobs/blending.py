@@ -33,9 +33,10 @@ from modules.prediction.weighting import correlate, cross_fitted, select, weigh_
 
 @dataclass(frozen=True)
 class Measured:
-    """A run's score out of fold, and the TTA that it was measured with; None for a run without validation."""
+    """A run's score out of fold, decided plainly too, and the TTA that it was measured with; None for a run without validation."""
 
     score: float | None
+    plain: float | None
     tta: str | None
 
 
@@ -125,7 +126,7 @@ def make_blend(config: Config, runs: tuple[TrainedRun, ...], process: Process, q
 def _alone(config: Config, run: TrainedRun, found: OutOfFold | None, process: Process, quiet: bool) -> Blend:
     fitted = decide_run(config, run, found, process, quiet)
     tta = run.result["tta"] if found is None else found.tta
-    measured = Measured(None, None) if fitted is None else Measured(fitted.score, tta)
+    measured = Measured(None, None, None) if fitted is None else Measured(fitted.score, fitted.plain_score, tta)
     weights, undecided = _member_weights(config, (run,), None), plain_decision(config, run) if fitted is None else PLAIN
     return Blend((run,), weights, (measured,), measured.score, run.result["coverage"], fitted=fitted, undecided=undecided)
 
@@ -134,9 +135,11 @@ def describe_blend(config: Config, blend: Blend) -> list[str]:
     """What TTA did to the scores out of fold, and what several runs come to together."""
     lines = []
     for run, measured in zip(blend.runs, blend.measured, strict=True):
-        before, tta = run.result["oof"], run.result["tta"]
-        if measured.score is not None and measured.tta != tta:
-            name, gain = run.result["metric"], f"with {tta} {tell_score(before)}: {measured.score - before:+.4f}"
+        tta = run.result["tta"]
+        if measured.score is not None and measured.plain is not None and measured.tta != tta:
+            before = _plain_of(run)
+            plainly = "" if measured.plain == measured.score else f"decided plainly {tell_score(measured.plain)}, "
+            name, gain = run.result["metric"], f"{plainly}with {tta} {tell_score(before)}: {measured.plain - before:+.4f}"
             lines.append(f"{run.name}: CV {name} {tell_score(measured.score)} out-of-fold with tta {measured.tta} ({gain})")
     if len(blend.runs) > 1:
         shares = ", ".join(f"{run.name} {weight:.3f}" for run, weight in zip(blend.runs, blend.run_weights(), strict=True))
@@ -145,8 +148,18 @@ def describe_blend(config: Config, blend: Blend) -> list[str]:
         lines += [] if blend.together is None else _describe_together(blend, blend.together)
         lines.append(f"blend of {len(blend.members)} models, {config.inference.ensemble}: {score} (weights of the runs: {shares})")
         lines += [] if blend.together is None else _describe_gain(config, blend, blend.together)
-    told = None if blend.fitted is None else blend.fitted.describe(blend.metric.name)
-    return lines if told is None else [*lines, f"decision  {told}"]
+    return [*lines, *_describe_decision(blend)]
+
+
+def _describe_decision(blend: Blend) -> list[str]:
+    """What was fitted; and where it is nothing, and the run alone has something fitted, that it is not applied."""
+    if blend.fitted is None:
+        return []
+    told, own = blend.fitted.describe(blend.metric.name), blend.runs[0].result
+    if told is None and len(blend.runs) == 1 and own.get("oof_plain", own["oof"]) != own["oof"]:
+        score = tell_score(blend.fitted.plain_score)
+        told = f"plain, as asked: {blend.metric.name} {score} (as the run was trained, fitted: {tell_score(own['oof'])})"
+    return [] if told is None else [f"decision  {told}"]
 
 
 def _describe_together(blend: Blend, together: Together) -> list[str]:
@@ -165,7 +178,9 @@ def _describe_gain(config: Config, blend: Blend, together: Together) -> list[str
     assert blend.plain_score is not None
     best = int(np.argmax(together.scores) if blend.metric.greater_is_better else np.argmin(together.scores))
     gain = blend.plain_score - together.scores[best]
-    told = f"against the best of them, {blend.runs[best].name} {tell_score(together.scores[best])}: {gain:+.4f}"
+    better = "as good" if gain == 0 else "better" if (gain > 0) == blend.metric.greater_is_better else "worse"
+    plainly = "" if blend.plain_score == blend.cv_score else f", decided plainly ({tell_score(blend.plain_score)})"
+    told = f"against the best of them, {blend.runs[best].name} {tell_score(together.scores[best])}: {gain:+.4f} {better}{plainly}"
     if config.inference.weights == "oof":
         told += (
             f"; the weights are fitted on other folds than those that they score (on all at once {tell_score(together.fitted)}, too good)"
@@ -196,10 +211,16 @@ def _own_or_again(config: Config, run: TrainedRun, process: Process, quiet: bool
 
 def _measure(config: Config, run: TrainedRun, found: OutOfFold | None) -> Measured:
     if run.result["oof"] is None:
-        return Measured(None, None)
+        return Measured(None, None, None)
     if found is None or found.tta == run.result["tta"]:
-        return Measured(run.result["oof"], run.result["tta"])
-    return Measured(decide_found(config, run, found).score, found.tta)
+        return Measured(run.result["oof"], _plain_of(run), run.result["tta"])
+    fitted = decide_found(config, run, found)
+    return Measured(fitted.score, fitted.plain_score, found.tta)
+
+
+def _plain_of(run: TrainedRun) -> float:
+    """The run's score out of fold without a fitted decision."""
+    return float(run.result.get("oof_plain", run.result["oof"]))
 
 
 def _member_weights(config: Config, runs: Sequence[TrainedRun], shared: SharedRows | None) -> tuple[float, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 
@@ -10,13 +11,14 @@ from modules.config.errors import gather, shorten
 from modules.config.schema import Config
 from modules.data.metadata import describe_inputs
 from modules.data.samples import Samples
-from modules.data.sources import contest_folder, load_test
+from modules.data.sources import as_laid_out, contest_folder, id_column, load_test
 from modules.jobs.asking import ask_template
 from modules.jobs.bad_images import refuse_bad_images
 from modules.jobs.failures import short_of_memory, told
 from modules.jobs.remarks import say
 from modules.models.build import Network, full_name
 from modules.models.freezing import count_trained, find_frozen
+from modules.prediction.submission import read_answers
 from modules.prediction.template import Template
 from modules.reporting.sinks import Silence
 from modules.reporting.tables import describe_targets
@@ -48,10 +50,18 @@ def check_plan(plan: Plan) -> list[str]:
 
 
 def _check_test_set(config: Config, plan: Plan) -> tuple[Samples, Template]:
-    """Looks at the test table, every test image's header, and the template. Raises UserError with all that is wrong with them."""
+    """Looks at the test table, every test image's header, the template, and the answers if there are any.
+
+    Raises UserError with all that is wrong with them.
+    """
     folder = contest_folder(config.data, config.settings.data_path)
     test = load_test(config.data, folder, plan.samples.task)
-    _, template = gather(lambda: refuse_bad_images(test), lambda: ask_template(config, test, plan.samples.task, plan.metric, config))
+    answers, task = config.inference.answers, plan.samples.task
+    _, template, _ = gather(
+        lambda: refuse_bad_images(test),
+        lambda: ask_template(config, test, task, plan.metric, config),
+        lambda: read_answers(Path(answers), id_column(config.data, folder), as_laid_out(config.data), test.ids, task) if answers else None,
+    )
     say(*template.remarks)
     return test, template
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from torch import nn
 
 from modules.compute.process import Process
 from modules.config.comparison import differences
-from modules.config.errors import ConfigError, DataError, OptionError, shorten
+from modules.config.errors import ConfigError, DataError, OptionError, UserError, shorten
 from modules.config.reader import read_config
 from modules.config.schema import Config
 from modules.data.preprocessing import Preprocessing
@@ -126,9 +127,23 @@ def restore_network(run: TrainedRun, checkpoint: Checkpoint, process: Process) -
 
 
 def _find(config: Config, name: str) -> RunDirectory:
+    """latest prefers runs of the same data: in one log_path may be those of several contests."""
+    data = Path(config.settings.data_path).resolve()
     if name == "latest":
-        return latest_run(config.settings.log_path, config.settings.debug)
+        run = latest_run(config.settings.log_path, config.settings.debug, prefer=lambda each: _data_of(each) == data)
+        if _data_of(run) not in (None, data):
+            say(f"warning: {run.name}, the latest run, was trained on {_data_of(run)}, and this is {data}; inference.run names another")
+        return run
     return find_run(config.settings.log_path, name)
+
+
+def _data_of(run: RunDirectory) -> Path | None:
+    """The folder that it was trained on; None where its config cannot be read, which is told where it is opened."""
+    try:
+        own, _ = read_config([run.config])
+    except UserError:
+        return None
+    return Path(own.settings.data_path).resolve()
 
 
 def _open(config: Config, directory: RunDirectory) -> TrainedRun:

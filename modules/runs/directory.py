@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -192,10 +192,11 @@ def tell_runs(log_path: str) -> str:
     return f"{log_path} has {shorten(reversed(names))}" if names else f"{log_path} has no run"
 
 
-def latest_run(log_path: str, debug: bool, scored: bool = False) -> RunDirectory:
+def latest_run(log_path: str, debug: bool, scored: bool = False, prefer: Callable[[RunDirectory], bool] | None = None) -> RunDirectory:
     """The newest complete run, by the time at which it ended; debug runs count only where `debug` asks for them.
 
-    `scored`: only runs that validated something. Raises DataError where there is none.
+    `scored`: only runs that validated something. `prefer`: one for which this is true goes before all others.
+    Raises DataError where there is none.
     """
     ended = []
     for run in list_runs(log_path):
@@ -208,7 +209,9 @@ def latest_run(log_path: str, debug: bool, scored: bool = False) -> RunDirectory
                 ended.append((result["ended"], run.name, run))
     if not ended:
         raise DataError(f"{log_path}: no finished run to predict with; python train.py makes one")
-    return max(ended)[2]
+    ended.sort(key=lambda each: each[:2])
+    preferred = [run for _, _, run in ended if prefer is not None and prefer(run)]
+    return preferred[-1] if preferred else ended[-1][2]
 
 
 def list_runs(log_path: str) -> list[RunDirectory]:

@@ -123,6 +123,13 @@ def test_the_latest_run_is_the_one_that_ended_last_whatever_its_name_or_age() ->
     assert latest_run("runs", debug=False).name == "aaa"
 
 
+def test_a_run_that_is_preferred_goes_before_later_ones_and_if_there_is_none_the_latest_does() -> None:
+    for name, ended in (("first", "01"), ("second", "02"), ("third", "03")):
+        make_run(name, ended)
+    assert latest_run("runs", debug=False, prefer=lambda run: run.name < "second").name == "first"
+    assert latest_run("runs", debug=False, prefer=lambda run: run.name == "none").name == "third"
+
+
 def test_the_latest_run_is_never_an_unfinished_one() -> None:
     make_run("done", "02")
     make_run("going")

@@ -77,7 +77,8 @@ def test_a_blend_prints_each_runs_score_and_how_alike_they_are(root: Path, capsy
     assert manifest["cv_score"] == pytest.approx(together, abs=1e-5)
     best = min(log_loss(targets, each / each.sum(axis=1, keepdims=True)) for each in values)
     (gain,) = [line for line in lines if line.startswith("against the best of them, ")]
-    assert float(gain.split(": ")[1]) == pytest.approx(together - best, abs=2e-4)
+    difference, word = gain.split(": ")[1].split()
+    assert float(difference) == pytest.approx(together - best, abs=2e-4) and word == ("better" if together < best else "worse")
 
 
 def test_the_score_of_fitted_weights_is_of_rows_that_they_were_not_fitted_on(root: Path, capsys: pytest.CaptureFixture[str]) -> None:

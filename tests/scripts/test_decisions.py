@@ -88,6 +88,14 @@ def test_another_decision_is_fitted_at_inference_without_training_again(root: Pa
     assert len(each["decision"]["thresholds"]) == 3 and each["cv_score_plain"] == pytest.approx(plain["cv_score"])
 
 
+def test_a_fitted_decision_that_is_not_applied_is_told(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    capsys.readouterr()
+    assert run_inference(*arguments(root, "inference.decision=plain")) == 0
+    result = result_of(root)
+    told = f"decision  plain, as asked: macro_f1 {result['oof_plain']:.4f} (as the run was trained, fitted: {result['oof']:.4f})"
+    assert told in capsys.readouterr().out.splitlines()
+
+
 def test_a_score_of_labels_that_ranks_decide_is_of_ranks(root: Path) -> None:
     """One half of a rank gives half of the images each label, also where nothing is fitted."""
     _, manifest = submitted(root, "inference.decision=plain", "inference.ensemble=rank")

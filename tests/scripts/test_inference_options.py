@@ -351,3 +351,19 @@ def test_a_class_column_is_filled_from_ranks_with_a_warning(root: Path, capsys: 
     assert run_inference(*known(root, "inference.run=one", "inference.ensemble=rank")) == 0
     assert "the class of the highest rank may not be the most probable" in capsys.readouterr().err
     assert set(read(Path("submissions/one.csv"))["label"]) <= set(CLASSES)
+
+
+def test_the_latest_run_is_of_the_contest_that_the_config_names(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Runs of several contests in one log_path: those of this one go first; where there is none, that is said."""
+    for run in ("one", "two", "flip"):
+        config = root / "runs" / run / "config.ini"
+        lines = config.read_text().splitlines()
+        own = root / "contest" if run == "one" else root / "elsewhere"
+        config.write_text("\n".join(f"data_path = {own}" if line.startswith("data_path =") else line for line in lines))
+    assert run_inference(*known(root)) == 0
+    found = capsys.readouterr()
+    assert "/runs/one: " in found.out and "warning" not in found.err
+    shutil.rmtree(root / "runs/one")
+    assert run_inference(*known(root)) == 0
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("warning")]
+    assert f"was trained on {root / 'elsewhere'}, and this is {root / 'contest'}; inference.run names another" in line

@@ -222,6 +222,11 @@ def test_check_looks_at_the_template_too(contest: Path, capsys: pytest.CaptureFi
     assert line.startswith(f"{contest}/sample_submission.csv: ") and "dgo" in line
 
 
+def test_check_looks_at_the_answers_too(contest: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (line,) = refusal(run_train, [*_named(contest), "inference.answers=nowhere.csv", "--check"], capsys)
+    assert "nowhere.csv" in line and line.startswith("override inference.answers: ")
+
+
 def test_mistakes_of_all_rooms_are_told_at_once(contest: Path, capsys: pytest.CaptureFixture[str]) -> None:
     more = ["model.name=test_resnot", "hyper_params.optimizer=adamv", "data.label_columns=lable", "augmentation.train=HorizontalFlop()"]
     lines = refusal(run_train, _named(contest, *more), capsys)

@@ -52,7 +52,9 @@ def add_pseudo(samples: Samples, test: Samples, data: Data, folder: Path, id_col
         )
     sure = np.flatnonzero(confidence >= data.pseudo_threshold)
     if not len(sure):
-        raise DataError(f"{path}: no confidence is {data.pseudo_threshold:g} or more; the highest is {confidence.max():.6g}")
+        raise DataError(
+            f"{path}: no confidence is {data.pseudo_threshold:g} (data.pseudo_threshold) or more; the highest is {confidence.max():.6g}"
+        )
     taken = test.take(np.array([row_of[ids[row]] for row in sure.tolist()], dtype=np.int64))
     marked = np.array([MARK + name for name in taken.ids.tolist()])
     groups = None if samples.groups is None else _groups(taken, data, folder, id_column, marked)
