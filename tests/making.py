@@ -21,6 +21,7 @@ FAST = (
     "hyper_params.epochs=2",
     "hyper_params.batch_size=8",
     "augmentation.preset=none",
+    "data.near_duplicates=off",
 )
 
 

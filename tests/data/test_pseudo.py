@@ -77,7 +77,7 @@ def test_where_no_table_tells_its_group_a_test_image_is_its_own() -> None:
 
 def test_none_above_the_threshold_is_told_with_the_highest() -> None:
     line = told("id,label,confidence\n1,dog,0.5\n2,cat,0.9312\n", pseudo_threshold=0.94)
-    assert line == "mine/pseudo.csv: no confidence is 0.94 or more; the highest is 0.9312"
+    assert line == "mine/pseudo.csv: no confidence is 0.94 (data.pseudo_threshold) or more; the highest is 0.9312"
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,7 @@ def arguments(contest: Path) -> list[str]:
     table["fold"] = ["0", "1"] * 30
     table.to_csv(contest / "train.csv", index=False)
     more = ("split.method=predefined", "split.fold_column=fold", "hyper_params.epochs=1", "settings.run_name=here", "--quiet")
-    return [str(config), *fast(contest, *more)]
+    return [str(config), *fast(contest, "data.near_duplicates=auto", *more)]
 
 
 def test_near_duplicates_are_told_and_listed(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:

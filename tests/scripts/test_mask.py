@@ -36,6 +36,7 @@ def arguments(people: Path, *more: str) -> list[str]:
 LEARNS = ("hyper_params.epochs=8", "hyper_params.batch_size=16", "hyper_params.learning_rate=3e-3")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("head", "outputs"), [("replace", 18), ("separate", 8)])
 def test_one_head_or_three_learn_the_18_classes_and_the_scorer_who_goes_by_rows_finds_them(head: str, outputs: int, people: Path) -> None:
     told = arguments(people, f"model.head={head}", *LEARNS)

@@ -151,6 +151,7 @@ def test_a_resumed_run_must_find_the_metadata_that_it_began_with(root: Path, tmp
     assert "labels, groups or metadata in the training table have changed since this run started" in line
 
 
+@pytest.mark.slow
 def test_a_frozen_backbone_is_to_the_end_what_it_began_with_and_its_features_are_not_stored(
     root: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -254,6 +255,7 @@ def test_mistakes_that_the_ini_alone_shows_are_told_at_once(root: Path, capsys: 
     ]
 
 
+@pytest.mark.slow
 def test_several_outputs_and_head_separate_go_with_metadata(root: Path, tmp_path: Path) -> None:
     """The metadata are the model's business: a task and its loss see logits alone."""
     shutil.copytree(root / "contest", tmp_path / "contest")

@@ -106,6 +106,7 @@ def test_a_loss_that_is_cross_entropy_learns_what_cross_entropy_does(contest: Pa
     assert weights() != own
 
 
+@pytest.mark.slow
 def test_any_number_of_workers_and_a_resume_make_the_same_of_own_transforms(contest: Path) -> None:
     write_config(Path("augmentation.ini"), EXAMPLES["transform.ini"])
     for name, workers in (("none", 0), ("two", 2)):
@@ -265,6 +266,7 @@ def test_pretrained_is_refused_where_the_code_does_not_take_the_word(contest: Pa
     assert line == "override model.pretrained: my_models:make_net takes no argument pretrained; use false, a file or a run"
 
 
+@pytest.mark.slow
 def test_a_bundle_carries_the_code_and_predicts_elsewhere(contest: Path, tmp_path: Path) -> None:
     edit("my_models.py", "from torch import nn\n", "from torch import nn\nfrom mine.parts import ReLU\n")
     edit("my_models.py", "nn.ReLU()", "ReLU()")

@@ -168,6 +168,8 @@ def test_a_resumed_run_keeps_its_groups(arguments: list[str], contest: Path, cap
     table = read(contest / "train.csv")
     table.assign(person=np.roll(table["person"], 1)).to_csv(contest / "train.csv", index=False)
     (line,) = refusal(run_train, more, capsys)
-    assert line.endswith("ids, images, labels or groups in the training table have changed since this run started; start a new run")
+    assert line.endswith(
+        "ids, images, labels, groups or metadata in the training table have changed since this run started; start a new run"
+    )
     table.to_csv(contest / "train.csv", index=False)
     assert run_train(*more, "--quiet") == 0

@@ -46,7 +46,9 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
-@pytest.mark.parametrize("loss", ["auto", "cross_entropy", "focal"])
+@pytest.mark.parametrize(
+    "loss", ["auto", pytest.param("cross_entropy", marks=pytest.mark.slow), pytest.param("focal", marks=pytest.mark.slow)]
+)
 def test_binary_gives_one_probability_of_the_second_class(colours: Path, loss: str) -> None:
     write_template(colours, bright=0.5)
     result, oof, submission = enter(
@@ -76,7 +78,7 @@ def test_multilabel_reads_columns_and_cells_alike(colours: Path, way: str) -> No
         assert f1_score(right, told, average="macro", zero_division=0) > 0.75
 
 
-@pytest.mark.parametrize("loss", ["mse", "huber", "cross_entropy", "bce"])
+@pytest.mark.parametrize("loss", ["cross_entropy", *(pytest.param(name, marks=pytest.mark.slow) for name in ("mse", "huber", "bce"))])
 def test_ordinal_gives_a_place_in_the_order(colours: Path, loss: str) -> None:
     write_template(colours, count=0)
     result, oof, submission = enter(
@@ -88,7 +90,7 @@ def test_ordinal_gives_a_place_in_the_order(colours: Path, loss: str) -> None:
     assert set(submission["count"].astype(int)) <= {0, 1, 2, 3, 4} and oof["p:count"].between(0, 4).all()
 
 
-@pytest.mark.parametrize("loss", ["mse", "mae", "bce"])
+@pytest.mark.parametrize("loss", ["mse", *(pytest.param(name, marks=pytest.mark.slow) for name in ("mae", "bce"))])
 def test_regression_gives_numbers_on_the_scale_of_the_labels(colours: Path, loss: str) -> None:
     write_template(colours, mean=0)
     result, oof, submission = enter(colours, "data.task=regression", "data.label_columns=mean", f"hyper_params.loss={loss}")
