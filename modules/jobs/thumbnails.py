@@ -10,12 +10,12 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+from modules.compute.row_store import RowStore
 from modules.config.errors import DataError
 from modules.config.schema import Config
 from modules.data.images import Images
 from modules.data.near_duplicates import NONE, SIDE, Pairs, find_near_duplicates, make_thumbnail
 from modules.data.pixels import Pixels
-from modules.prediction.feature_store import FeatureStore
 
 FOLDER = "thumbnails-1"  # of settings.cache_path; another number where thumbnails are made in another way
 AN_IMAGE, BYTES_A_SECOND = 0.4e-3, 50e6  # measured: one core, photos and small images; docs/checks.md
@@ -54,7 +54,7 @@ class Thumbnails:
         self.parts = parts
         self.places = [(images, row) for images in parts for row in range(len(images))]
         self.keys = [images.stamp(row) for images, row in self.places]
-        self.store = FeatureStore(folder / FOLDER, SIDE * SIDE, "uint8")
+        self.store = RowStore(folder / FOLDER, SIDE * SIDE, "uint8")
         if self.store.path.is_dir():
             self.store.refresh()
         self.missing = self.store.missing(self.keys)

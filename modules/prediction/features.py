@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from torch.utils.data import Dataset, Sampler
 
 from modules.compute.process import Process
+from modules.compute.row_store import KEY_BYTES, Numbers, RowStore
 from modules.compute.seeding import derive_seed
 from modules.config.errors import DataError, OptionError
 from modules.config.schema import Augmentation
@@ -32,7 +33,6 @@ from modules.data.samples import Rows, Samples
 from modules.data.task import Targets
 from modules.data.transforms import build_pipeline, describe_pipeline, make_train_pipeline
 from modules.models.cutting import Trunk
-from modules.prediction.feature_store import KEY_BYTES, FeatureStore, Floats
 from modules.prediction.tta import VIEWS, View
 
 FOLDER = "features"  # of settings.cache_path
@@ -109,7 +109,7 @@ class FeatureCache:
         name = sha256(repr((trunk.digest(), images, how, versions)).encode()).hexdigest()[:32]
         with _told_of(self.folder):
             (self.folder / name).mkdir(parents=True, exist_ok=True)
-        return Features(self, trunk, FeatureStore(self.folder / name, numbers, self.dtype))
+        return Features(self, trunk, RowStore(self.folder / name, numbers, self.dtype))
 
 
 @dataclass(frozen=True)
@@ -118,7 +118,7 @@ class Features:
 
     cache: FeatureCache
     trunk: Trunk
-    store: FeatureStore
+    store: RowStore
 
     def provide(self, rows: Rows, looks: Sequence[Look], follow: Follow) -> None:
         """Computes what of it is not there yet; `follow` is told of batches, and of how many there will be.
@@ -182,7 +182,7 @@ class Features:
         process = self.cache.process
         yield from Loader(dataset, _Listed(batches), process.workers, process.device.type == "cuda").epoch(0)
 
-    def _through_trunk(self, batch: Batch, look: Look) -> Floats:
+    def _through_trunk(self, batch: Batch, look: Look) -> Numbers:
         process = self.cache.process
         normalizer = Normalizer(self.cache.preprocessing, process.device, process.channels_last)
         self.trunk.eval()
@@ -190,7 +190,7 @@ class Features:
             features = self.trunk(VIEWS[look.tta][look.view](normalizer(batch.images)))
         numbers = features.float().cpu().numpy()
         with np.errstate(over="ignore"):
-            stored: Floats = numbers.astype(self.store.dtype)
+            stored: Numbers = numbers.astype(self.store.dtype)
         if not np.isfinite(stored).all():
             if not np.isfinite(numbers).all():
                 image = self.cache.samples.images.name(int(batch.rows[~np.isfinite(numbers).all(axis=1)][0]))
@@ -212,7 +212,7 @@ class Features:
 class _FeatureBatches(Dataset[Batch | DataError]):
     """places: (samples, looks) rows of the store. draw_seed: of one look an image; None: all of them."""
 
-    def __init__(self, store: FeatureStore, places: NDArray[np.int64], targets: Targets | None, draw_seed: tuple[int, ...] | None) -> None:
+    def __init__(self, store: RowStore, places: NDArray[np.int64], targets: Targets | None, draw_seed: tuple[int, ...] | None) -> None:
         self.store, self.places, self.targets, self.draw_seed = store, places, targets, draw_seed
 
     def __getitem__(self, draws: list[Draw]) -> Batch | DataError:

@@ -14,7 +14,8 @@ from typing import Any
 
 import pytest
 
-from modules.prediction import feature_store, features
+from modules.compute import row_store
+from modules.prediction import features
 from modules.training import fold
 from tests.making import fast, make_contest, write_config
 from tests.scripts.running import digests, history, known, refusal, run_inference, run_train
@@ -113,7 +114,7 @@ def test_a_full_disk_is_told_in_a_line_and_the_run_goes_on_when_there_is_room(
         def no_room(*_: Any) -> None:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-        full.setattr(feature_store, "write_atomically", no_room)
+        full.setattr(row_store, "write_atomically", no_room)
         (line,) = refusal(run_train, frozen(contest, "cut"), capsys)[-1:]
     assert line.endswith("cache_path: features cannot be kept in .cache/features: No space left on device; name another folder")
     assert run_train("--resume", "runs/cut", "--quiet") == 0
@@ -139,13 +140,13 @@ def test_a_refit_ends_where_its_run_was_best_though_more_would_have_begun_to_tra
 
 def test_features_that_wait_to_be_written_are_few_where_each_is_large(contest: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """All of 1,024 images of an early layer of a large network are gigabytes."""
-    append, written = feature_store.FeatureStore.append, []
+    append, written = row_store.RowStore.append, []
 
-    def noted(store: feature_store.FeatureStore, keys: Sequence[bytes], numbers: Any) -> None:
+    def noted(store: row_store.RowStore, keys: Sequence[bytes], numbers: Any) -> None:
         written.append(len(keys))
         append(store, keys, numbers)
 
-    monkeypatch.setattr(feature_store.FeatureStore, "append", noted)
+    monkeypatch.setattr(row_store.RowStore, "append", noted)
     one = ("split.train_folds=0", "hyper_params.batch_size=8")
     assert run_train(*frozen(contest, "small", *one)) == 0
     assert written == [60]

@@ -1,7 +1,7 @@
 """Rows of numbers on the disk, found by a digest of what they were made of: appended to, never changed, read in place.
 
 What the numbers mean is not known here. A row is there only once it is complete: its numbers are flushed before the index
-names it, and a checksum is compared whenever it is read.
+names it, and a checksum is compared when a process reads it for the first time.
 """
 
 from __future__ import annotations
@@ -19,14 +19,17 @@ from numpy.typing import NDArray
 from modules.compute.storage import write_atomically
 from modules.config.errors import DataError
 
-Floats = NDArray[Any]  # float16 or float32
+Numbers = NDArray[Any]
+Places = NDArray[np.int64]
 KEY_BYTES = 16
+NOT_THERE = -1
 
 
-class FeatureStore:
+class RowStore:
     """A folder with `rows.bin`, (rows, numbers) of `dtype`, and `index.npy`, a key and a checksum a row.
 
-    Several processes may read while one appends: they hold the lock for that.
+    Several processes may read while one appends: they hold the lock for that. Nothing here is a Python object a row, so
+    that worker processes that are forked share all of its memory.
     """
 
     def __init__(self, path: Path, numbers: int, dtype: str) -> None:
@@ -35,8 +38,10 @@ class FeatureStore:
         self.dtype = np.dtype(dtype)
         self.lock = FileLock(path / ".lock")
         self.index = _no_rows()
-        self.place: dict[bytes, int] = {}
-        self.rows: Floats | None = None
+        self.order: Places = np.empty(0, dtype=np.int64)  # of the keys, sorted
+        self.keys = self.index["key"]
+        self.rows: Numbers | None = None
+        self.compared = np.empty(0, dtype=np.bool_)
 
     def refresh(self) -> None:
         """Takes in what other processes have added. Raises DataError where the folder is damaged."""
@@ -51,37 +56,44 @@ class FeatureStore:
         if len(index) and (not self._file.is_file() or self._file.stat().st_size < size):
             raise self._damaged(f"rows.bin is shorter than the {size:,} bytes that its index tells of")
         self.index = index
-        self.place = {key.tobytes(): row for row, key in enumerate(index["key"])}
+        self.order = np.argsort(index["key"], kind="stable")
+        self.keys = index["key"][self.order]
         self.rows = np.memmap(self._file, self.dtype, "r", shape=(len(index), self.numbers)) if len(index) else None
+        self.compared = np.zeros(len(index), dtype=np.bool_)
+
+    def find(self, keys: Sequence[bytes]) -> Places:
+        """(keys,) the rows that they are in; NOT_THERE for those that are in none."""
+        wanted = np.frombuffer(b"".join(keys), dtype=self.keys.dtype)
+        if not len(self.keys):
+            return np.full(len(wanted), NOT_THERE, dtype=np.int64)
+        near = np.minimum(np.searchsorted(self.keys, wanted), len(self.keys) - 1)
+        return np.asarray(np.where(self.keys[near] == wanted, self.order[near], NOT_THERE), dtype=np.int64)
 
     def missing(self, keys: Sequence[bytes]) -> list[int]:
         """The places in `keys` of those that are not there; of equal ones the first."""
         first: dict[bytes, int] = {}
-        for number, key in enumerate(keys):
-            if key not in self.place:
-                first.setdefault(key, number)
+        for number in np.flatnonzero(self.find(keys) == NOT_THERE).tolist():
+            first.setdefault(keys[number], number)
         return list(first.values())
 
-    def find(self, keys: Sequence[bytes]) -> NDArray[np.int64]:
-        """(keys,) the rows that they are in; all must be there."""
-        return np.array([self.place[key] for key in keys], dtype=np.int64)
-
-    def read(self, rows: NDArray[np.int64]) -> Floats:
+    def read(self, rows: Places) -> Numbers:
         """(rows, numbers), in memory. Raises DataError where they are not what was written."""
         assert self.rows is not None
         found = np.ascontiguousarray(self.rows[rows])
-        for row, expected, numbers in zip(rows.tolist(), self.index["sum"][rows].tolist(), found, strict=True):
-            if zlib.crc32(numbers) != expected:
+        for place in np.flatnonzero(~self.compared[rows]).tolist():
+            row = int(rows[place])
+            if zlib.crc32(found[place]) != self.index["sum"][row]:
                 raise self._damaged(f"row {row} is not what was written")
+            self.compared[row] = True
         return found
 
-    def append(self, keys: Sequence[bytes], numbers: Floats) -> None:
+    def append(self, keys: Sequence[bytes], numbers: Numbers) -> None:
         """Adds rows; the caller holds the lock, and has refreshed under it. A kill leaves the store as it was before, or after."""
         assert numbers.shape == (len(keys), self.numbers) and self.lock.is_locked
         numbers = np.ascontiguousarray(numbers, dtype=self.dtype)
         with open(self._file, "r+b" if self._file.is_file() else "wb") as file:
             file.seek(self.size_of(len(self.index)))  # over what a killed process began
-            file.write(numbers.tobytes())
+            file.write(numbers.data)
             file.truncate()
             file.flush()
             os.fsync(file.fileno())
@@ -101,7 +113,7 @@ class FeatureStore:
         return self.path / "rows.bin"
 
     def _damaged(self, how: str) -> DataError:
-        return DataError(f"{self.path}: damaged: {how}; remove this folder, and its features are computed again")
+        return DataError(f"{self.path}: damaged: {how}; remove this folder, and what was in it is made again")
 
 
 def _no_rows() -> NDArray[np.void]:

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from modules.compute import row_store
+from modules.compute.row_store import KEY_BYTES, RowStore
 from modules.config.errors import DataError
-from modules.prediction import feature_store
-from modules.prediction.feature_store import KEY_BYTES, FeatureStore
 
 NUMBERS = 5
 
@@ -26,12 +26,12 @@ def row(number: int, dtype: str = "float32") -> np.ndarray:
     return np.random.default_rng(number).normal(size=NUMBERS).astype(dtype)
 
 
-def make(folder: str | Path, dtype: str = "float32") -> FeatureStore:
+def make(folder: str | Path, dtype: str = "float32") -> RowStore:
     Path(folder).mkdir(exist_ok=True)
-    return FeatureStore(Path(folder), NUMBERS, dtype)
+    return RowStore(Path(folder), NUMBERS, dtype)
 
 
-def add(store: FeatureStore, numbers: Sequence[int]) -> list[int]:
+def add(store: RowStore, numbers: Sequence[int]) -> list[int]:
     """Appends those that are missing, as computing features does; returns them."""
     with store.lock:
         store.refresh()
@@ -41,7 +41,7 @@ def add(store: FeatureStore, numbers: Sequence[int]) -> list[int]:
     return new
 
 
-def check(store: FeatureStore, numbers: Sequence[int]) -> None:
+def check(store: RowStore, numbers: Sequence[int]) -> None:
     store.refresh()
     found = store.read(store.find([key(number) for number in numbers]))
     assert found.tobytes() == np.stack([row(number, store.dtype.name) for number in numbers]).tobytes()
@@ -146,7 +146,7 @@ def test_a_kill_before_the_index_leaves_what_was_there_and_the_next_writes_over_
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr(feature_store, "write_atomically", killed)
+        patched.setattr(row_store, "write_atomically", killed)
         with pytest.raises(KeyboardInterrupt):
             add(store, [4, 5, 6, 7])
     assert Path("store/rows.bin").stat().st_size == 7 * NUMBERS * 4
