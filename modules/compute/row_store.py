@@ -38,10 +38,18 @@ class RowStore:
         self.dtype = np.dtype(dtype)
         self.lock = FileLock(path / ".lock")
         self.index = _no_rows()
-        self.order: Places = np.empty(0, dtype=np.int64)  # of the keys, sorted
-        self.keys = self.index["key"]
+        self.sorted: tuple[Places, NDArray[np.void]] | None = None  # the rows in the order of their keys, and the keys
         self.rows: Numbers | None = None
         self.compared = np.empty(0, dtype=np.bool_)
+
+    def __getstate__(self) -> tuple[Path, int, str]:
+        """A process that is not forked maps the file again, instead of getting a copy."""
+        return self.path, self.numbers, self.dtype.name
+
+    def __setstate__(self, state: tuple[Path, int, str]) -> None:
+        RowStore.__init__(self, *state)
+        if self.path.is_dir():
+            self.refresh()
 
     def refresh(self) -> None:
         """Takes in what other processes have added. Raises DataError where the folder is damaged."""
@@ -56,18 +64,21 @@ class RowStore:
         if len(index) and (not self._file.is_file() or self._file.stat().st_size < size):
             raise self._damaged(f"rows.bin is shorter than the {size:,} bytes that its index tells of")
         self.index = index
-        self.order = np.argsort(index["key"], kind="stable")
-        self.keys = index["key"][self.order]
-        self.rows = np.memmap(self._file, self.dtype, "r", shape=(len(index), self.numbers)) if len(index) else None
+        self.sorted = None
+        self.rows = np.asarray(np.memmap(self._file, self.dtype, "r", shape=(len(index), self.numbers))) if len(index) else None
         self.compared = np.zeros(len(index), dtype=np.bool_)
 
     def find(self, keys: Sequence[bytes]) -> Places:
         """(keys,) the rows that they are in; NOT_THERE for those that are in none."""
-        wanted = np.frombuffer(b"".join(keys), dtype=self.keys.dtype)
-        if not len(self.keys):
+        wanted = np.frombuffer(b"".join(keys), dtype=self.index.dtype["key"])
+        if not len(self.index):
             return np.full(len(wanted), NOT_THERE, dtype=np.int64)
-        near = np.minimum(np.searchsorted(self.keys, wanted), len(self.keys) - 1)
-        return np.asarray(np.where(self.keys[near] == wanted, self.order[near], NOT_THERE), dtype=np.int64)
+        if self.sorted is None:
+            order = np.argsort(self.index["key"], kind="stable")
+            self.sorted = order, self.index["key"][order]
+        order, there = self.sorted
+        near = np.minimum(np.searchsorted(there, wanted), len(there) - 1)
+        return np.asarray(np.where(there[near] == wanted, order[near], NOT_THERE), dtype=np.int64)
 
     def missing(self, keys: Sequence[bytes]) -> list[int]:
         """The places in `keys` of those that are not there; of equal ones the first."""
@@ -81,10 +92,15 @@ class RowStore:
         assert self.rows is not None
         found = np.ascontiguousarray(self.rows[rows])
         for place in np.flatnonzero(~self.compared[rows]).tolist():
-            row = int(rows[place])
-            if zlib.crc32(found[place]) != self.index["sum"][row]:
-                raise self._damaged(f"row {row} is not what was written")
-            self.compared[row] = True
+            self._compare(int(rows[place]), found[place])
+        return found
+
+    def read_one(self, row: int) -> Numbers:
+        """(numbers,) of one row, in memory. Raises DataError likewise."""
+        assert self.rows is not None
+        found = np.array(self.rows[row])
+        if not self.compared[row]:
+            self._compare(row, found)
         return found
 
     def append(self, keys: Sequence[bytes], numbers: Numbers) -> None:
@@ -107,6 +123,11 @@ class RowStore:
     def size_of(self, rows: int) -> int:
         """Bytes."""
         return rows * self.numbers * self.dtype.itemsize
+
+    def _compare(self, row: int, numbers: Numbers) -> None:
+        if zlib.crc32(numbers.data) != self.index["sum"][row]:
+            raise self._damaged(f"row {row} is not what was written")
+        self.compared[row] = True
 
     @property
     def _file(self) -> Path:

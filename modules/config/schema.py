@@ -43,7 +43,7 @@ class Settings:
     log_path: str = option("runs", "a folder a run is made in here")
     data_path: str = option("data/digits", "where the contest's files are")
     cache_path: str = option(
-        ".cache", "where features and thumbnails are stored, for all runs; it may be removed at any time, and is made anew"
+        ".cache", "where pixels, features and thumbnails are stored, for all runs; it may be removed at any time, and is made anew"
     )
     cache_limit: float = option(20.0, "gigabytes that one run may add to it", above=0, at_most=MANY)
     run_name: str | None = option(None, "the run's folder; blank: date, time and model")
@@ -147,6 +147,18 @@ class Data:
     pseudo_threshold: float = option(0.95, "the confidence that a pseudo label needs", at_least=0, at_most=1, learnt=True)
     bad_images: Literal["error", "skip"] = option(
         "error", "training images that cannot be read; skip: every one is decoded first, those left out are named", learnt=True
+    )
+    cache: Literal["auto", "on", "off"] = option(
+        "auto",
+        "decode and resize each image once, and keep its pixels in settings.cache_path for all folds, epochs and runs; auto: where disk and"
+        " memory have room for them; the images are the same to the bit with and without",
+    )
+    cache_margin: float = option(
+        1.25,
+        "images are kept at so many times image_size where training begins with a RandomResizedCrop, so that its crops keep their detail",
+        at_least=1,
+        at_most=8,
+        learnt=True,
     )
     near_duplicates: Literal["auto", "on", "off"] = option(
         "auto",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from hashlib import blake2b
@@ -40,7 +40,7 @@ class ImageFiles:
         return read_small(self.path(row), least)
 
     def stamp(self, row: int) -> bytes:
-        """16 bytes, others where the image has changed, as far as that is seen without reading it: place, size and time of change."""
+        """16 bytes, others where the image has changed, as far as that is seen without reading it: place, size and times of change."""
         return _stamp([self.path(row)])
 
     def name(self, row: int) -> str:
@@ -67,10 +67,13 @@ class ImageFiles:
         """(N,) bytes; images of different sizes are different images. -1 where there is no such file."""
         return np.array([_size(self.path(row)) for row in range(len(self))], dtype=np.int64)
 
+    def digest(self, row: int) -> bytes | None:
+        """16 bytes, equal for images that are the same to the byte; None where there is no such file."""
+        return _digest(self.path(row))
+
     def digests(self, rows: NDArray[np.int64]) -> list[bytes | None]:
-        """Equal for images that are the same to the byte; None where there is no such file."""
-        with ThreadPoolExecutor(max_workers=min(16, 4 * (os.cpu_count() or 1))) as pool:
-            return list(pool.map(lambda row: _digest(self.path(row)), rows.tolist()))
+        """`digest` of each, in parallel."""
+        return _map(self.digest, rows)
 
     def take(self, rows: NDArray[np.int64]) -> ImageFiles:
         return replace(self, files=self.files[rows])
@@ -132,9 +135,13 @@ class ImageChannels:
         sizes = np.array([_size(path) for row in range(len(self)) for path in self.paths(row)], dtype=np.int64).reshape(self.files.shape)
         return np.asarray(np.where((sizes < 0).any(axis=1), -1, sizes.sum(axis=1)))
 
+    def digest(self, row: int) -> bytes | None:
+        parts = [_digest(path) for path in self.paths(row)]
+        known = [part for part in parts if part is not None]
+        return blake2b(b"".join(known), digest_size=16).digest() if len(known) == len(parts) else None
+
     def digests(self, rows: NDArray[np.int64]) -> list[bytes | None]:
-        with ThreadPoolExecutor(max_workers=min(16, 4 * (os.cpu_count() or 1))) as pool:
-            return list(pool.map(self._digest, rows.tolist()))
+        return _map(self.digest, rows)
 
     def take(self, rows: NDArray[np.int64]) -> ImageChannels:
         return replace(self, names=self.names[rows], files=self.files[rows])
@@ -149,11 +156,6 @@ class ImageChannels:
             return None
         except DataError as error:
             return str(error)
-
-    def _digest(self, row: int) -> bytes | None:
-        parts = [_digest(path) for path in self.paths(row)]
-        known = [part for part in parts if part is not None]
-        return blake2b(b"".join(known), digest_size=16).digest() if len(known) == len(parts) else None
 
 
 @dataclass(frozen=True)
@@ -197,8 +199,11 @@ class ImageArrays:
     def sizes(self) -> NDArray[np.int64]:
         return np.full(len(self), self.pixels[:1].nbytes, dtype=np.int64)
 
+    def digest(self, row: int) -> bytes | None:
+        return self.stamp(row)
+
     def digests(self, rows: NDArray[np.int64]) -> list[bytes | None]:
-        return [blake2b(self.pixels[row].tobytes(), digest_size=16).digest() for row in rows.tolist()]
+        return [self.stamp(row) for row in rows.tolist()]
 
     def take(self, rows: NDArray[np.int64]) -> ImageArrays:
         return ImageArrays(self.names[rows], self.pixels[rows])
@@ -237,8 +242,14 @@ def _stamp(paths: Sequence[Path]) -> bytes:
             found = path.stat()
         except OSError:
             continue
-        told.update(f"\0{found.st_size}\0{found.st_mtime_ns}\n".encode())
+        # The time of the last change of any kind too: a copy may be given the size and the time of what it replaces.
+        told.update(f"\0{found.st_size}\0{found.st_mtime_ns}\0{found.st_ctime_ns}\n".encode())
     return told.digest()
+
+
+def _map(digest: Callable[[int], bytes | None], rows: NDArray[np.int64]) -> list[bytes | None]:
+    with ThreadPoolExecutor(max_workers=min(16, 4 * (os.cpu_count() or 1))) as pool:
+        return list(pool.map(digest, rows.tolist()))
 
 
 def _size(path: Path) -> int:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
-from collections.abc import Iterator
-from typing import Any, NamedTuple, Protocol
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, NamedTuple
 
 import albumentations as A
 import cv2
@@ -14,21 +16,15 @@ import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from modules.compute.own_code import explain
-from modules.compute.process import is_out_of_memory
-from modules.compute.seeding import derive_seed
+from modules.compute.process import Process, is_out_of_memory
 from modules.config.errors import DataError
+from modules.config.schema import Augmentation
+from modules.config.values import Size
+from modules.data.draws import Draw, EpochSampler
+from modules.data.pixel_cache import PixelCache, StoredPixels
 from modules.data.pixels import Pixels, resize_image
-from modules.data.preprocessing import Preprocessing
-from modules.data.samples import Rows, Samples
-from modules.data.transforms import apply
-
-
-class Draw(NamedTuple):
-    """One image of an epoch: everything that its augmentation may depend on, and its row."""
-
-    epoch: int
-    position: int
-    row: int
+from modules.data.samples import Samples
+from modules.data.transforms import apply, build_pipeline, make_train_pipeline
 
 
 class Batch(NamedTuple):
@@ -41,137 +37,123 @@ class Batch(NamedTuple):
     metadata: torch.Tensor | None = None
 
 
-class EpochSampler(Protocol):
-    """The batches of an epoch, as lists of draws."""
+class Way(NamedTuple):
+    """How pixels become one image of a batch: brought to `size`, then drawn from the pipeline."""
 
-    def set_epoch(self, epoch: int) -> None: ...
-
-    def __len__(self) -> int: ...
-
-    def __iter__(self) -> Iterator[list[Draw]]: ...
+    size: Size
+    pipeline: A.Compose
 
 
-class BatchSampler(Sampler[list[Draw]]):
-    """The batches of an epoch as lists of draws.
+class Request(NamedTuple):
+    """The images of a batch: which way they go, and what their draws depend on besides epoch and position."""
 
-    Shuffled: the order is a function of (seed, fold, epoch), set by `set_epoch`, and a last batch of one image is left
-    out, since BatchNorm cannot train on it. Otherwise: the rows as they are, all of them.
-    balanced_by: (rows,) the class of each row; as many of each are then drawn, in an epoch of the usual length.
-    """
-
-    def __init__(self, rows: Rows, batch_size: int, shuffle_seed: tuple[int, int] | None = None, balanced_by: Rows | None = None) -> None:
-        assert balanced_by is None or shuffle_seed is not None
-        self.rows = rows
-        self.batch_size = batch_size
-        self.shuffle_seed = shuffle_seed
-        self.balanced_by = balanced_by
-        self.epoch = 0
-
-    def set_epoch(self, epoch: int) -> None:
-        self.epoch = epoch
-
-    def __len__(self) -> int:
-        return -(-self._used() // self.batch_size)
-
-    def __iter__(self) -> Iterator[list[Draw]]:
-        rows = self.rows
-        if self.shuffle_seed is not None:
-            rng = np.random.default_rng(derive_seed(*self.shuffle_seed, self.epoch, "order"))
-            places = np.arange(len(rows)) if self.balanced_by is None else _balanced_places(self.balanced_by, rng)
-            rows = rows[rng.permutation(places)]
-        for start in range(0, self._used(), self.batch_size):
-            stop = min(start + self.batch_size, self._used())
-            yield [Draw(self.epoch, position, int(rows[position])) for position in range(start, stop)]
-
-    def _used(self) -> int:
-        count = len(self.rows)
-        alone = self.shuffle_seed is not None and count > 1 and count % self.batch_size == 1
-        return count - 1 if alone and self.batch_size > 1 else count
-
-
-def _balanced_places(classes: Rows, rng: np.random.Generator) -> Rows:
-    """As many places as there are, and of each of the C classes floor(N / C) or one more, which ones by chance.
-
-    Each place of a class comes k or k + 1 times: one random order of them follows another until there are enough.
-    """
-    present = rng.permutation(np.unique(classes))
-    wanted, more = divmod(len(classes), len(present))
-    found = []
-    for number, name in enumerate(present):
-        members, count = np.flatnonzero(classes == name), wanted + (number < more)
-        orders = [rng.permutation(members) for _ in range(-(-count // len(members)))]
-        found.append(np.concatenate(orders)[:count])
-    return np.concatenate(found)
+    draws: list[Draw]
+    way: str = ""
+    seed: tuple[int | str, ...] = ()
 
 
 class ImageBatches(Dataset[Batch | DataError]):
-    """Decodes, resizes and augments a batch at a time.
+    """Decodes, or finds in the cache, and augments a batch at a time.
 
     A DataError is returned, not raised: it would come out of a worker with that worker's traceback as its message.
     """
 
-    def __init__(self, samples: Samples, preprocessing: Preprocessing, pipeline: A.Compose, draw_seed: tuple[int | str, ...]) -> None:
+    def __init__(self, samples: Samples, cache: PixelCache, ways: Mapping[str, Way]) -> None:
         self.samples = samples
-        self.preprocessing = preprocessing
-        self.pipeline = pipeline
-        self.draw_seed = draw_seed
+        self.cache = cache
+        self.ways = ways
+        self.pixels: StoredPixels | None = None
 
-    def __getitem__(self, draws: list[Draw]) -> Batch | DataError:
+    def open(self) -> StoredPixels:
+        """Looks, once, for what is in the cache; before workers begin, since they share what is found then."""
+        self.pixels = self.pixels or self.cache.open()
+        return self.pixels
+
+    def __getitem__(self, request: Request) -> Batch | DataError:
         try:
-            images = np.stack([self._image(draw) for draw in draws])
+            images = np.stack([self._image(request, draw) for draw in request.draws])
         except DataError as error:
             return error
-        rows = np.array([draw.row for draw in draws], dtype=np.int64)
+        rows = np.array([draw.row for draw in request.draws], dtype=np.int64)
         targets = None if self.samples.targets is None else torch.from_numpy(self.samples.targets[rows])
         metadata = None if self.samples.metadata is None else torch.from_numpy(self.samples.metadata[rows])
         return Batch(torch.from_numpy(images), targets, torch.from_numpy(rows), metadata)
 
-    def _image(self, draw: Draw) -> Pixels:
-        pixels = self.samples.images.read(draw.row, self.preprocessing.channels)
-        pixels = resize_image(pixels, self.preprocessing.size, self.preprocessing.resize)
+    def _image(self, request: Request, draw: Draw) -> Pixels:
+        way = self.ways[request.way]
+        pixels = resize_image(self.open().read(draw.row), way.size, "stretch")
         try:
-            drawn = apply(self.pipeline, pixels, *self.draw_seed, draw.epoch, draw.position)
+            drawn = apply(way.pipeline, pixels, *request.seed, draw.epoch, draw.position)
         except Exception as error:  # code of one's own raises anything
             if is_out_of_memory(error):
                 raise
             raise DataError(f"{self.samples.images.name(draw.row)}: a transform fails: {explain(error)}") from None
-        if drawn.dtype != np.uint8 or drawn.shape != pixels.shape:
-            found, expected = (f"{' x '.join(map(str, each.shape))} {each.dtype}" for each in (drawn, pixels))
-            raise DataError(f"{self.samples.images.name(draw.row)}: transforms make {found} of it; expected {expected}")
+        shape = (*self.cache.preprocessing.size, self.cache.preprocessing.channels)
+        if drawn.dtype != np.uint8 or drawn.shape != shape:
+            made, expected = f"{_shape(drawn.shape)} {drawn.dtype}", f"{_shape(shape)} {pixels.dtype}"
+            raise DataError(f"{self.samples.images.name(draw.row)}: transforms make {made} of it; expected {expected}")
         return drawn
 
 
-class Loader:
-    """Batches of one fold, epoch after epoch, from workers that outlive epochs.
+class Workers:
+    """Who makes batches: this process, or worker processes that outlive epochs, phases and folds; one epoch at a time."""
 
-    Raises DataError for an image that cannot be read.
-    """
-
-    def __init__(self, dataset: Dataset[Batch | DataError], sampler: EpochSampler, workers: int, pin_memory: bool) -> None:
-        self.sampler = sampler
+    def __init__(self, dataset: Dataset[Batch | DataError], count: int, pin_memory: bool) -> None:
+        self.dataset = dataset
+        self.requests = _Requests()
         self.batches = DataLoader(
             dataset,
             batch_size=None,
-            sampler=sampler,
-            num_workers=workers,
+            sampler=self.requests,
+            num_workers=count,
             collate_fn=_as_it_is,
             worker_init_fn=_start_worker,
-            persistent_workers=workers > 0,
+            persistent_workers=count > 0,
             pin_memory=pin_memory,
+            multiprocessing_context=_START if count else None,
             # Else it draws from torch's own as workers start, and dropout in a resumed run is not what it was.
             generator=torch.Generator(),
         )
+
+    def make(self, requests: Iterable[Request]) -> Iterator[Batch]:
+        """The batches that are asked for, in that order. Raises DataError for an image that cannot be read."""
+        if isinstance(self.dataset, ImageBatches):
+            self.dataset.open()
+        self.requests.now = requests
+        for batch in self.batches:
+            if isinstance(batch, DataError):
+                raise batch
+            yield batch
+
+
+class Loader:
+    """The batches of one fold's part, epoch after epoch, made by workers that others may use in between.
+
+    way, seed: as in Request.
+    """
+
+    def __init__(self, workers: Workers, sampler: EpochSampler, way: str = "", seed: tuple[int | str, ...] = ()) -> None:
+        self.workers = workers
+        self.sampler = sampler
+        self.way = way
+        self.seed = seed
 
     def __len__(self) -> int:
         return len(self.sampler)
 
     def epoch(self, number: int) -> Iterator[Batch]:
-        """The batches of epoch `number`."""
+        """The batches of epoch `number`. Raises DataError for an image that cannot be read."""
         self.sampler.set_epoch(number)
-        for batch in self.batches:
-            if isinstance(batch, DataError):
-                raise batch
-            yield batch
+        return self.workers.make(Request(draws, self.way, self.seed) for draws in self.sampler)
+
+
+def image_workers(samples: Samples, cache: PixelCache, augmentation: Augmentation | None, process: Process) -> Workers:
+    """Whoever makes batches of these images: "valid" is the way of validation and test, "train" that of training."""
+    images = cache.preprocessing
+    ways = {"valid": Way(images.size, build_pipeline(images.valid, "valid"))}
+    if augmentation is not None:
+        ways["train"] = Way(images.stored, make_train_pipeline(augmentation, images.size, images.channels))
+    return Workers(ImageBatches(samples, cache, ways), process.workers, process.device.type == "cuda")
 
 
 def explain_worker_death(error: BaseException) -> DataError | None:
@@ -182,6 +164,23 @@ def explain_worker_death(error: BaseException) -> DataError | None:
         return None
     first = (told.splitlines() or ["it said nothing"])[0].strip()
     return DataError(f"a data worker died ({first}); try settings.num_workers=0, or a smaller hyper_params.batch_size")
+
+
+# A fork shares what this process holds; a process of any other kind gets a copy.
+_START = "fork" if sys.platform == "linux" and "fork" in multiprocessing.get_all_start_methods() else None
+
+
+class _Requests(Sampler[Request]):
+    """Those that are to be made now."""
+
+    now: Iterable[Request] = ()
+
+    def __iter__(self) -> Iterator[Request]:
+        return iter(self.now)
+
+
+def _shape(shape: tuple[int, ...]) -> str:
+    return " x ".join(map(str, shape))
 
 
 def _as_it_is(batch: Any) -> Any:

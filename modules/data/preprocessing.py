@@ -17,7 +17,11 @@ Prepare = Callable[[torch.Tensor], torch.Tensor]  # a batch as a loader gives it
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """mean, std: a channel, of pixels scaled to 0..1. `valid`: transforms after the resize, for validation and test."""
+    """mean, std: a channel, of pixels scaled to 0..1. `valid`: transforms after the resize, for validation and test.
+
+    margin: every image is brought to so many times `size` first. Training crops from that; for validation and test it is
+    brought to `size` then.
+    """
 
     size: Size
     resize: str
@@ -25,6 +29,12 @@ class Preprocessing:
     mean: tuple[float, ...]
     std: tuple[float, ...]
     valid: Pipeline
+    margin: float = 1.0
+
+    @property
+    def stored(self) -> Size:
+        """What an image is brought to first, and what is kept of it in the pixel cache."""
+        return Size(round(self.size.height * self.margin), round(self.size.width * self.margin))
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, as a checkpoint holds them."""
@@ -39,8 +49,13 @@ class Preprocessing:
         return cls(**values)
 
 
-def make_preprocessing(data: Data, valid: Pipeline | None, mean: tuple[float, ...], std: tuple[float, ...]) -> Preprocessing:
-    """The preprocessing that [data] asks for; `mean` and `std` (three channels) are what auto means for the model."""
+def make_preprocessing(
+    data: Data, valid: Pipeline | None, mean: tuple[float, ...], std: tuple[float, ...], crops: bool = False
+) -> Preprocessing:
+    """The preprocessing that [data] asks for; `mean` and `std` (three channels) are what auto means for the model.
+
+    crops: whether training cuts its images out of larger ones, so that there is a margin.
+    """
     return Preprocessing(
         size=data.image_size,
         resize=data.resize,
@@ -48,6 +63,7 @@ def make_preprocessing(data: Data, valid: Pipeline | None, mean: tuple[float, ..
         mean=_per_channel(mean if data.mean == "auto" else data.mean, data.channels),
         std=_per_channel(std if data.std == "auto" else data.std, data.channels),
         valid=valid or Pipeline(),
+        margin=data.cache_margin if crops else 1.0,
     )
 
 

@@ -44,6 +44,12 @@ def build_pipeline(pipeline: Pipeline, option: str) -> A.Compose:
     return A.Compose(gather(*(lambda call=call: _build(call, option) for call in pipeline.calls)))
 
 
+def crops_first(pipeline: A.Compose, size: Size) -> bool:
+    """Whether it always begins with a crop of a share of the image, brought to `size`: of a larger image it takes the same, sharper."""
+    first = pipeline.transforms[0] if pipeline.transforms else None
+    return isinstance(first, A.RandomResizedCrop) and first.p >= 1 and tuple(first.size) == tuple(size)
+
+
 def describe_pipeline(pipeline: A.Compose) -> str:
     """All that its draws depend on besides the seed; blank where it does nothing."""
     if not pipeline.transforms:

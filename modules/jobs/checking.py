@@ -9,6 +9,7 @@ import numpy as np
 
 from modules.config.errors import gather, shorten
 from modules.config.schema import Config
+from modules.data.loaders import image_workers
 from modules.data.metadata import describe_inputs
 from modules.data.samples import Samples
 from modules.data.sources import as_laid_out, contest_folder, id_column, load_test
@@ -35,7 +36,8 @@ def check_plan(plan: Plan) -> list[str]:
     network = make_network(plan, fold.number, plan.pretrained)
     batch_size = min(plan.config.hyper_params.batch_size, len(fold.train_rows))
     one_batch = replace(fold, train_rows=fold.train_rows[:batch_size])
-    batches = train_batches(replace(plan, process=replace(plan.process, workers=0)), one_batch)
+    here = image_workers(plan.samples, plan.pixels, plan.config.augmentation, replace(plan.process, workers=0))
+    batches = train_batches(replace(plan, workers=here), one_batch)
     phases = _describe_phases(plan, network)
     learner = make_learner(plan, fold, network, replace(plan.phases[-1], cut=None), steps_per_epoch=1)
     with told(short_of_memory(batch_size, *plan.preprocessing.size)):

@@ -15,6 +15,7 @@ from modules.data.samples import Rows
 from modules.jobs.deciding import decide_plan
 from modules.jobs.failures import short_of_memory, told
 from modules.jobs.remarks import say
+from modules.jobs.stored_pixels import provide_pixels, rows_of
 from modules.jobs.suspects import write_suspects
 from modules.prediction.predictions import Predictions, Values, load_predictions, save_predictions
 from modules.runs.directory import RunDirectory
@@ -23,9 +24,13 @@ from modules.training.fold import train_fold
 from modules.training.plan import Plan
 
 
-def train_folds(plan: Plan, run: RunDirectory, sink: Sink) -> list[FoldResult]:
-    """Trains every fold of the plan; those that are finished already only say their score."""
+def train_folds(plan: Plan, run: RunDirectory, sink: Sink, quiet: bool = False) -> list[FoldResult]:
+    """Trains every fold of the plan; those that are finished already only say their score.
+
+    Raises DataError that names every image that cannot be read, where pixels are kept before the first of them is needed.
+    """
     _warn_of_space(run)
+    provide_pixels(plan.config, plan.pixels, rows_of(plan.folds), quiet)
     results = []
     for fold in plan.folds:
         with told(short_of_memory(plan.config.hyper_params.batch_size, *plan.preprocessing.size)):

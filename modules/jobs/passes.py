@@ -13,13 +13,16 @@ from tqdm import tqdm
 
 from modules.compute.process import Process
 from modules.config.schema import Config
-from modules.data.loaders import Batch, BatchSampler, ImageBatches, Loader
+from modules.data.draws import BatchSampler
+from modules.data.loaders import Batch, Loader, Workers, image_workers
 from modules.data.preprocessing import Normalizer, Prepare
 from modules.data.samples import Rows, Samples
-from modules.data.transforms import build_pipeline
+from modules.jobs.disk import why_not
 from modules.jobs.failures import told
+from modules.jobs.remarks import say
 from modules.jobs.restoring import Member, Restored, restore_parts
-from modules.jobs.stored_features import BYTES, why_not
+from modules.jobs.stored_features import BYTES
+from modules.jobs.stored_pixels import choose_pixels, provide_pixels
 from modules.jobs.trained import TrainedRun
 from modules.prediction.features import FOLDER, FeatureCache, plain_looks
 from modules.prediction.logits import task_objective
@@ -88,9 +91,7 @@ class _Work:
         shared = [bool(digest) and digests.count(digest) > 1 for digest in digests]
         trunks = [parts[digests.index(part.digest)].trunk if share else None for part, share in zip(parts, shared, strict=True)]
         models = [part.tail if share else part.module for part, share in zip(parts, shared, strict=True)]
-        pipeline = build_pipeline(run.preprocessing.valid, "valid")
-        dataset = ImageBatches(self.samples, run.preprocessing, pipeline, (run.config.settings.seed, "valid"))
-        batches = Loader(dataset, self._sampler(members), self.process.workers, self.process.device.type == "cuda")
+        batches = Loader(self._workers(run), self._sampler(members), "valid", (run.config.settings.seed, "valid"))
         normalizer = Normalizer(run.preprocessing, self.process.device, self.process.channels_last)
         return self._predict(members, models, batches, normalizer, VIEWS[self.config.inference.tta], trunks)
 
@@ -99,7 +100,14 @@ class _Work:
         assert parts[0].trunk is not None
         folder, own = Path(self.config.settings.cache_path) / FOLDER, run.config
         cache = FeatureCache(
-            folder, self.samples, run.preprocessing, self.process, own.settings.seed, own.model.feature_precision, self.batch_size(members)
+            folder,
+            self.samples,
+            self._workers(run),
+            run.preprocessing,
+            self.process,
+            own.settings.seed,
+            own.model.feature_precision,
+            self.batch_size(members),
         )
         features = cache.open(parts[0].trunk, parts[0].numbers)
         looks = plain_looks(run.preprocessing, self.config.inference.tta)
@@ -128,6 +136,13 @@ class _Work:
             self.process,
             trunks,
         ).values
+
+    def _workers(self, run: TrainedRun) -> Workers:
+        """Whoever makes batches as the run saw them; what of their pixels is to be kept is decoded first."""
+        pixels, lines = choose_pixels(self.config, self.samples.images, run.preprocessing, self.rows, passes=2)
+        say(*([] if self.quiet else lines))
+        provide_pixels(self.config, pixels, self.rows, self.quiet)
+        return image_workers(self.samples, pixels, None, self.process)
 
     def _sampler(self, members: Sequence[Member]) -> BatchSampler:
         return BatchSampler(self.rows, self.batch_size(members))

@@ -11,11 +11,12 @@ from modules.config.errors import gather
 from modules.config.schema import Config
 from modules.config.values import ClassWeights
 from modules.data.class_weights import order_weights
+from modules.data.loaders import image_workers
 from modules.data.preprocessing import make_preprocessing
 from modules.data.samples import Samples
 from modules.data.sources import contest_folder, declared_folds, load_train
 from modules.data.splits import Fold, choose_folds, make_folds
-from modules.data.transforms import build_pipeline, check_pipeline, make_train_pipeline
+from modules.data.transforms import build_pipeline, check_pipeline, crops_first, make_train_pipeline
 from modules.jobs.bad_images import refuse_bad_images, without_bad_images
 from modules.jobs.beginnings import check_network, mean_and_std
 from modules.jobs.debugging import for_debugging, some_of
@@ -25,6 +26,7 @@ from modules.jobs.refit import with_epochs_of
 from modules.jobs.remarks import say
 from modules.jobs.resuming import as_they_were, computed_as_before
 from modules.jobs.stored_features import as_chosen, choose_features
+from modules.jobs.stored_pixels import choose_pixels, passes_over, rows_of
 from modules.jobs.suspicions import suspect_folds, suspect_ids, suspect_images
 from modules.prediction.features import FOLDER, FeatureCache
 from modules.prediction.logits import check_objective, find_loss
@@ -74,15 +76,20 @@ def prepare(config: Config, run: RunDirectory | None = None) -> Plan:
     if config.settings.debug:
         folds = some_of(folds, config.hyper_params.batch_size)
     mean, std = mean_and_std(config, pretrained, run)
-    preprocessing = make_preprocessing(config.data, config.augmentation.valid, mean, std)
+    crops = crops_first(make_train_pipeline(config.augmentation, config.data.image_size, config.data.channels), config.data.image_size)
+    preprocessing = make_preprocessing(config.data, config.augmentation.valid, mean, std, crops)
     if run is None:
-        phases, lines = choose_features(config, network, pretrained, preprocessing, folds, len(samples))
-        say(*lines)
+        phases, lines, stored = choose_features(config, network, pretrained, preprocessing, folds, len(samples))
     else:
-        phases = as_chosen(config, network, preprocessing, run.read_environment().get("features", ()))
+        phases, lines, stored = as_chosen(config, network, preprocessing, run.read_environment().get("features", ())), [], 0
+    pixels, more = choose_pixels(config, samples.images, preprocessing, rows_of(folds), passes_over(phases, folds), stored)
+    say(*lines, *more)
+    workers = image_workers(samples, pixels, config.augmentation, process)
     folder, seed = Path(config.settings.cache_path) / FOLDER, config.settings.seed
-    cache = FeatureCache(folder, samples, preprocessing, process, seed, config.model.feature_precision, config.hyper_params.batch_size)
-    return Plan(config, process, samples, all_folds, folds, preprocessing, pretrained, run_id, phases, cache)
+    features = FeatureCache(
+        folder, samples, workers, preprocessing, process, seed, config.model.feature_precision, config.hyper_params.batch_size
+    )
+    return Plan(config, process, samples, all_folds, folds, preprocessing, pretrained, run_id, pixels, workers, phases, features)
 
 
 def folds_of(samples: Samples, config: Config) -> tuple[Fold, ...]:

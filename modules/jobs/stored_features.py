@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
-from pathlib import Path
 
 import torch
 
@@ -15,10 +12,11 @@ from modules.config.errors import OptionError
 from modules.config.schema import Config
 from modules.data.preprocessing import Preprocessing
 from modules.data.splits import Fold
+from modules.jobs.disk import amount, is_writable, why_not
 from modules.models.build import Network
 from modules.models.cutting import Cut, NotCut, cut_network
 from modules.models.freezing import Frozen, find_frozen
-from modules.prediction.features import FOLDER, augmented_looks, plain_looks
+from modules.prediction.features import augmented_looks, plain_looks
 from modules.runs.checkpoint import load_best
 from modules.training.phases import TrainingPhase, make_phases
 from modules.training.warm_start import WarmStart
@@ -53,7 +51,7 @@ class _Phase:
         what = f"{epochs} from stored features, {self.cut.numbers:,} numbers an image, in place of {self.cut.share:.0%} of a forward pass"
         number = "one augmented view" if self.views == 1 else f"{self.views} augmented views"
         views = f"; {number} of each, the same for all folds and epochs" if self.views else ""
-        return f"features: {what}: {once} over {images:,} images in place of {self.passes}, and {_bytes(self.size)} in {folder}{views}{own}"
+        return f"features: {what}: {once} over {images:,} images in place of {self.passes}, and {amount(self.size)} in {folder}{views}{own}"
 
     @property
     def needed(self) -> int:
@@ -63,17 +61,18 @@ class _Phase:
 
 def choose_features(
     config: Config, network: Network, pretrained: Pretrained, preprocessing: Preprocessing, folds: Sequence[Fold], images: int
-) -> tuple[tuple[TrainingPhase, ...], list[str]]:
-    """The plan's phases, and what to tell the person. `network`: as its weights begin, on any device.
+) -> tuple[tuple[TrainingPhase, ...], list[str], int]:
+    """The plan's phases, what to tell the person, and how many bytes may be stored. `network`: as its weights begin, on any device.
 
     Raises OptionError where feature_cache = on cannot be done, with the reason for which auto would leave it.
     """
     model = config.model
     phases = make_phases(model, config.hyper_params)
     if model.feature_cache == "off":
-        return phases, []
+        return phases, [], 0
     chosen, lines = list(phases), []
-    left = config.settings.cache_limit * 1e9
+    limit = config.settings.cache_limit * 1e9
+    left = limit
     for place, phase in enumerate(phases):
         if not find_frozen(network, phase.freeze, phase.unfrozen).parameters:
             continue
@@ -88,13 +87,13 @@ def choose_features(
         left -= known.size
         chosen[place] = replace(phase, cut=known.cut)
         lines.append(known.describe(images, config.settings.cache_path))
-    return tuple(chosen), list(dict.fromkeys(lines))
+    return tuple(chosen), list(dict.fromkeys(lines)), int(limit - left)
 
 
 def as_chosen(config: Config, network: Network, preprocessing: Preprocessing, chosen: Sequence[bool]) -> tuple[TrainingPhase, ...]:
     """The phases of a run that chose already which of them learn from stored features. Raises OptionError."""
     phases, folder = make_phases(config.model, config.hyper_params), config.settings.cache_path
-    if any(chosen) and not _writable(_existing(folder)):
+    if any(chosen) and not is_writable(folder):
         raise OptionError("settings", "cache_path", f"the run learns from stored features, and {folder} cannot be written to")
     try:
         return tuple(
@@ -162,31 +161,3 @@ def _refuse(config: Config, known: _Phase, left: float) -> None:
         raise NotCut(f"{known.needed} passes over the images in place of {known.passes} save nothing; feature_cache = on makes them")
     if known.cut.share < WORTH_IT:
         raise NotCut(f"what is frozen does only {known.cut.share:.0%} of the model's work; feature_cache = on stores them all the same")
-
-
-def why_not(size: int, limit: float, folder: str) -> str | None:
-    """Why so many bytes are not to be added to the cache in `folder`, as a phrase, or None. limit: in bytes."""
-    existing = _existing(folder)
-    free = shutil.disk_usage(existing).free
-    if size > limit:
-        return f"{_bytes(size)} are more than the {_bytes(int(limit))} that settings.cache_limit leaves"
-    if not _writable(existing):
-        return f"settings.cache_path, {folder}, cannot be written to"
-    return f"{_bytes(size)} are more than the {_bytes(free)} that are free in {folder}" if size > free else None
-
-
-def _existing(folder: str) -> Path:
-    """Where the cache in `folder` is, or as much of the way there as there is already."""
-    path = Path(folder, FOLDER).absolute()
-    return next(each for each in (path, *path.parents) if each.exists())
-
-
-def _writable(existing: Path) -> bool:
-    return existing.is_dir() and os.access(existing, os.W_OK)
-
-
-def _bytes(count: int) -> str:
-    for unit, size in (("GB", 1e9), ("MB", 1e6)):
-        if count >= size:
-            return f"{count / size:.1f} {unit}"
-    return f"{max(1, round(count / 1e3))} kB"

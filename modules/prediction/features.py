@@ -20,14 +20,15 @@ import numpy as np
 import torch
 from albumentations import Compose
 from numpy.typing import NDArray
-from torch.utils.data import Dataset, Sampler
+from torch.utils.data import Dataset
 
 from modules.compute.process import Process
 from modules.compute.row_store import KEY_BYTES, Numbers, RowStore
 from modules.compute.seeding import derive_seed
 from modules.config.errors import DataError, OptionError
 from modules.config.schema import Augmentation
-from modules.data.loaders import Batch, BatchSampler, Draw, ImageBatches, Loader
+from modules.data.draws import BatchSampler, Draw
+from modules.data.loaders import Batch, Loader, Request, Workers
 from modules.data.preprocessing import Normalizer, Preprocessing
 from modules.data.samples import Rows, Samples
 from modules.data.task import Targets
@@ -47,9 +48,12 @@ Follow = Callable[[Iterator[int], int], Iterator[int]]
 
 @dataclass(frozen=True)
 class Look:
-    """One way to look at an image: through the `number`-th draw of a pipeline, then through a view of TTA."""
+    """One way to look at an image: through the `number`-th draw of the pipeline of `way`, then through a view of TTA.
 
-    pipeline: Compose
+    name: what the pipeline does; blank where it does nothing.
+    """
+
+    way: str
     name: str
     number: int
     tta: str
@@ -63,28 +67,28 @@ class Look:
 
 def plain_looks(preprocessing: Preprocessing, tta: str) -> tuple[Look, ...]:
     """As validation and test see an image, a look for each view."""
-    pipeline = build_pipeline(preprocessing.valid, "valid")
-    name = _name(pipeline, str(preprocessing.valid))
+    name = _name(build_pipeline(preprocessing.valid, "valid"), str(preprocessing.valid))
     first = "none" if VIEWS[tta][0] is VIEWS["none"][0] else tta  # most begin with the image as it is, which all share
-    return tuple(Look(pipeline, name, 0, tta if view else first, view) for view in range(len(VIEWS[tta])))
+    return tuple(Look("valid", name, 0, tta if view else first, view) for view in range(len(VIEWS[tta])))
 
 
 def augmented_looks(augmentation: Augmentation, preprocessing: Preprocessing, views: int) -> tuple[Look, ...]:
     """As training sees an image: `views` draws of the augmentation, or where that does nothing one look."""
     pipeline = make_train_pipeline(augmentation, preprocessing.size, preprocessing.channels)
     name = _name(pipeline, augmentation.preset if augmentation.train is None else str(augmentation.train))
-    return tuple(Look(pipeline, name, number, "none", 0) for number in range(views if name else 1))
+    return tuple(Look("train" if name else "valid", name, number, "none", 0) for number in range(views if name else 1))
 
 
 @dataclass(frozen=True)
 class FeatureCache:
     """Where the features of these samples are kept, whatever the trunk.
 
-    dtype: of the numbers on the disk. batch_size: what the machine has memory for.
+    workers: who makes batches of these samples. dtype: of the numbers on the disk. batch_size: what the machine has memory for.
     """
 
     folder: Path
     samples: Samples
+    workers: Workers
     preprocessing: Preprocessing
     process: Process
     seed: int
@@ -139,12 +143,12 @@ class Features:
 
     def to_train(self, sampler: BatchSampler, looks: Sequence[Look], draw_seed: tuple[int, ...]) -> Loader:
         """Batches of (batch, numbers), each image's by one of the looks, drawn anew in every epoch."""
-        return Loader(self._batches(sampler.rows, looks, draw_seed), sampler, 0, False)
+        return Loader(self._batches(sampler.rows, looks, draw_seed), sampler)
 
     def to_predict(self, sampler: BatchSampler, looks: Sequence[Look]) -> tuple[Loader, tuple[View, ...]]:
         """Batches of (batch, looks, numbers), and what gives each look's."""
         views = tuple(partial(_of_look, number=number) for number in range(len(looks)))
-        return Loader(self._batches(sampler.rows, looks, None), sampler, 0, False), views
+        return Loader(self._batches(sampler.rows, looks, None), sampler), views
 
     def to_device(self, features: torch.Tensor) -> torch.Tensor:
         """In the place of a Normalizer."""
@@ -177,10 +181,7 @@ class Features:
         """A draw depends on the image's content, not on its place in the table."""
         draws = [Draw(look.number, int.from_bytes(self.cache.images[row][:6], "big"), row) for row in rows.tolist()]
         batches = [draws[start : start + self._batch] for start in range(0, len(draws), self._batch)]
-        seed = (self.cache.seed, "features")
-        dataset = ImageBatches(self.cache.samples, self.cache.preprocessing, look.pipeline, seed)
-        process = self.cache.process
-        yield from Loader(dataset, _Listed(batches), process.workers, process.device.type == "cuda").epoch(0)
+        return self.cache.workers.make(Request(batch, look.way, (self.cache.seed, "features")) for batch in batches)
 
     def _through_trunk(self, batch: Batch, look: Look) -> Numbers:
         process = self.cache.process
@@ -201,12 +202,12 @@ class Features:
             raise OptionError("model", "feature_precision", f"{fault}; use float32, or feature_cache = off")
         return stored
 
-    def _batches(self, rows: Rows, looks: Sequence[Look], draw_seed: tuple[int, ...] | None) -> _FeatureBatches:
+    def _batches(self, rows: Rows, looks: Sequence[Look], draw_seed: tuple[int, ...] | None) -> Workers:
         self.store.refresh()
         places = np.full((len(self.cache.samples), len(looks)), -1, dtype=np.int64)
         for number, look in enumerate(looks):
             places[rows, number] = self.store.find(self._keys(rows, look))
-        return _FeatureBatches(self.store, places, self.cache.samples.targets, draw_seed)
+        return Workers(_FeatureBatches(self.store, places, self.cache.samples.targets, draw_seed), 0, pin_memory=False)
 
 
 class _FeatureBatches(Dataset[Batch | DataError]):
@@ -215,7 +216,8 @@ class _FeatureBatches(Dataset[Batch | DataError]):
     def __init__(self, store: RowStore, places: NDArray[np.int64], targets: Targets | None, draw_seed: tuple[int, ...] | None) -> None:
         self.store, self.places, self.targets, self.draw_seed = store, places, targets, draw_seed
 
-    def __getitem__(self, draws: list[Draw]) -> Batch | DataError:
+    def __getitem__(self, request: Request) -> Batch | DataError:
+        draws = request.draws
         rows = np.array([draw.row for draw in draws], dtype=np.int64)
         places = self.places[rows]
         if self.draw_seed is not None:
@@ -231,21 +233,6 @@ class _FeatureBatches(Dataset[Batch | DataError]):
         assert self.draw_seed is not None
         looks = self.places.shape[1]
         return 0 if looks == 1 else derive_seed(*self.draw_seed, draw.epoch, draw.position, "look") % looks
-
-
-class _Listed(Sampler[list[Draw]]):
-    """Batches that are known already."""
-
-    def __init__(self, batches: list[list[Draw]]) -> None:
-        self.batches = batches
-
-    def set_epoch(self, epoch: int) -> None: ...
-
-    def __len__(self) -> int:
-        return len(self.batches)
-
-    def __iter__(self) -> Iterator[list[Draw]]:
-        return iter(self.batches)
 
 
 @contextmanager

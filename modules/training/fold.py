@@ -10,7 +10,6 @@ import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
-from functools import cache, partial
 from typing import Any
 
 import numpy as np
@@ -142,13 +141,12 @@ def _validate(plan: Plan, fold: Fold, learner: Learner, feed: Feed, epoch: int, 
 def _beginner(plan: Plan, fold: Fold, network: Network, sink: Sink) -> Callable[[TrainingPhase], tuple[Learner, Feed]]:
     """Gives each phase its learner and its feed. What the phase before it froze trains again, but for what the library itself fixed."""
     trainable = [parameter for parameter in network.module.parameters() if parameter.requires_grad]
-    images = cache(partial(image_feed, plan, fold))  # their loader's workers outlive a phase
 
     def begin(phase: TrainingPhase) -> tuple[Learner, Feed]:
         for parameter in trainable:
             parameter.requires_grad_(True)
         features = stored_features(plan, network, phase)
-        feed = images() if features is None else feature_feed(plan, fold, features, sink.follow)
+        feed = image_feed(plan, fold) if features is None else feature_feed(plan, fold, features, sink.follow)
         return make_learner(plan, fold, network, phase, steps_per_epoch(plan, feed.train), features), feed
 
     return begin

@@ -13,13 +13,13 @@ from torch import nn
 
 from modules.compute.seeding import seed_torch
 from modules.data.class_weights import weigh_classes
-from modules.data.loaders import BatchSampler, ImageBatches, Loader
+from modules.data.draws import BatchSampler
+from modules.data.loaders import Loader
 from modules.data.mixing import make_mixer
 from modules.data.preprocessing import Normalizer, Prepare
 from modules.data.samples import Rows
 from modules.data.splits import Fold
 from modules.data.task import Targets, positions
-from modules.data.transforms import build_pipeline, make_train_pipeline
 from modules.models.build import Network, build_network
 from modules.models.cutting import Tail
 from modules.models.freezing import freeze
@@ -131,16 +131,11 @@ def feature_feed(plan: Plan, fold: Fold, features: Features, follow: Follow) -> 
 
 
 def train_batches(plan: Plan, fold: Fold) -> Loader:
-    seed = plan.config.settings.seed
-    pipeline = make_train_pipeline(plan.config.augmentation, plan.preprocessing.size, plan.preprocessing.channels)
-    dataset = ImageBatches(plan.samples, plan.preprocessing, pipeline, (seed, fold.number))
-    return Loader(dataset, _train_sampler(plan, fold), plan.process.workers, plan.process.device.type == "cuda")
+    return Loader(plan.workers, _train_sampler(plan, fold), "train", (plan.config.settings.seed, fold.number))
 
 
 def valid_batches(plan: Plan, fold: Fold) -> Loader:
-    seed = plan.config.settings.seed
-    dataset = ImageBatches(plan.samples, plan.preprocessing, build_pipeline(plan.preprocessing.valid, "valid"), (seed, "valid"))
-    return Loader(dataset, _valid_sampler(plan, fold), plan.process.workers, plan.process.device.type == "cuda")
+    return Loader(plan.workers, _valid_sampler(plan, fold), "valid", (plan.config.settings.seed, "valid"))
 
 
 def evaluate(plan: Plan, network: Network, batches: Loader, fold: Fold, views: str) -> Outcome:

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 from modules.compute.process import Process
 from modules.config.schema import Config
+from modules.data.loaders import Workers
+from modules.data.pixel_cache import PixelCache
 from modules.data.preprocessing import Preprocessing
 from modules.data.samples import Samples
 from modules.data.splits import Fold
@@ -22,7 +24,8 @@ class Plan:
 
     all_folds: as the samples were divided. folds: those that are trained, shortened in debug mode.
     pretrained: true, false, a file, or an earlier run. run_id: in every checkpoint, so that those of other runs are told apart.
-    phases: what trains when. features: where those that phases learn from are kept.
+    pixels: where decoded images are kept. workers: who makes batches of them, for all folds. phases: what trains when.
+    features: where those that phases learn from are kept.
     """
 
     config: Config
@@ -33,6 +36,8 @@ class Plan:
     preprocessing: Preprocessing
     pretrained: bool | str | WarmStart
     run_id: str
+    pixels: PixelCache
+    workers: Workers
     phases: tuple[TrainingPhase, ...]
     features: FeatureCache
 

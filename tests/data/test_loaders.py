@@ -16,8 +16,10 @@ from modules.config.errors import DataError
 from modules.config.pipeline import Pipeline
 from modules.config.schema import Augmentation
 from modules.config.values import Size
+from modules.data.draws import BatchSampler, Draw
 from modules.data.images import ImageFiles
-from modules.data.loaders import Batch, BatchSampler, Draw, ImageBatches, Loader, explain_worker_death
+from modules.data.loaders import Batch, ImageBatches, Loader, Request, Way, Workers, explain_worker_death
+from modules.data.pixel_cache import PixelCache
 from modules.data.pixels import read_image, resize_image
 from modules.data.preprocessing import Preprocessing
 from modules.data.samples import Samples
@@ -51,8 +53,12 @@ def pipeline(preset: str = "heavy") -> Any:
 def loader(
     samples: Samples, workers: int = 0, shuffle: tuple[int, int] | None = (42, 0), batch_size: int = 4, preset: str = "heavy"
 ) -> Loader:
-    dataset = ImageBatches(samples, PREPROCESSING, pipeline(preset), (42, 0))
-    return Loader(dataset, BatchSampler(np.arange(len(samples)), batch_size, shuffle), workers, pin_memory=False)
+    makers = Workers(images(samples, preset), workers, pin_memory=False)
+    return Loader(makers, BatchSampler(np.arange(len(samples)), batch_size, shuffle), "train", (42, 0))
+
+
+def images(samples: Samples, preset: str = "heavy") -> ImageBatches:
+    return ImageBatches(samples, PixelCache(None, samples.images, PREPROCESSING), {"train": Way(SIZE, pipeline(preset))})
 
 
 def rows_of(batches: list[Batch]) -> list[int]:
@@ -95,8 +101,7 @@ def test_images_are_those_of_the_files_resized_and_augmented_by_their_position(s
 
 
 def test_a_second_copy_of_a_row_is_augmented_differently(samples: Samples) -> None:
-    dataset = ImageBatches(samples, PREPROCESSING, pipeline(), (42, 0))
-    batch = dataset[[Draw(0, 0, 5), Draw(0, 1, 5), Draw(1, 0, 5), Draw(0, 0, 5)]]
+    batch = images(samples)[Request([Draw(0, 0, 5), Draw(0, 1, 5), Draw(1, 0, 5), Draw(0, 0, 5)], "train", (42, 0))]
     assert isinstance(batch, Batch)
     first, second, later, again = (image.numpy().tobytes() for image in batch.images)
     assert len({first, second, later}) == 3 and again == first
@@ -105,7 +110,7 @@ def test_a_second_copy_of_a_row_is_augmented_differently(samples: Samples) -> No
 def test_the_fold_and_the_seed_change_the_augmentation(samples: Samples) -> None:
     found = set()
     for seed in ((42, 0), (42, 1), (43, 0)):
-        batch = ImageBatches(samples, PREPROCESSING, pipeline(), seed)[[Draw(0, 0, 5)]]
+        batch = images(samples)[Request([Draw(0, 0, 5)], "train", seed)]
         assert isinstance(batch, Batch)
         found.add(batch.images.numpy().tobytes())
     assert len(found) == 3
@@ -227,8 +232,8 @@ def test_a_balanced_epoch_has_no_last_batch_of_one_image_either(count: int, left
 
 def test_the_copies_of_a_row_in_a_balanced_epoch_are_augmented_differently(samples: Samples) -> None:
     rows, classes = np.arange(7), np.array([0] * 6 + [1])
-    dataset = ImageBatches(samples, PREPROCESSING, pipeline(), (42, 0))
-    batches = list(Loader(dataset, BatchSampler(rows, 4, (42, 0), classes), 0, pin_memory=False).epoch(1))
+    makers = Workers(images(samples), 0, pin_memory=False)
+    batches = list(Loader(makers, BatchSampler(rows, 4, (42, 0), classes), "train", (42, 0)).epoch(1))
     copies = [image.numpy().tobytes() for batch in batches for image, row in zip(batch.images, batch.rows, strict=True) if row == 6]
     assert len(copies) in (3, 4) and len(set(copies)) == len(copies)
 
@@ -258,11 +263,11 @@ def test_a_bad_image_is_the_plain_one_line_error_out_of_a_worker_too(samples: Sa
 
 def test_a_worker_that_dies_is_one_line_with_the_option_to_change(samples: Samples) -> None:
     class Deadly(ImageBatches):
-        def __getitem__(self, draws: list[Draw]) -> Batch | DataError:
+        def __getitem__(self, request: Request) -> Batch | DataError:
             os._exit(1)
 
-    sampler = BatchSampler(np.arange(COUNT), 4, (42, 0))
-    source = Loader(Deadly(samples, PREPROCESSING, pipeline(), (42, 0)), sampler, 1, pin_memory=False)
+    deadly = Deadly(samples, PixelCache(None, samples.images, PREPROCESSING), {})
+    source = Loader(Workers(deadly, 1, pin_memory=False), BatchSampler(np.arange(COUNT), 4, (42, 0)))
     with pytest.raises(RuntimeError, match="worker") as caught:
         list(source.epoch(0))
     told = explain_worker_death(caught.value)

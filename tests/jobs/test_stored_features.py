@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections import namedtuple
 from dataclasses import replace
 from pathlib import Path
@@ -19,7 +20,8 @@ from modules.config.schema import Config
 from modules.data.preprocessing import Preprocessing, make_preprocessing
 from modules.data.splits import Fold
 from modules.jobs import stored_features
-from modules.jobs.stored_features import as_chosen, choose_features, why_not
+from modules.jobs.disk import why_not
+from modules.jobs.stored_features import as_chosen, choose_features
 from modules.models.build import Network, build_network
 from modules.training.phases import TrainingPhase
 
@@ -46,7 +48,7 @@ def preprocessing_for(config: Config) -> Preprocessing:
 def choose(*more: str, network: Network | None = None, same_weights: bool = True) -> tuple[tuple[TrainingPhase, ...], list[str]]:
     config = config_for(*more)
     found = network or network_for(config)
-    return choose_features(config, found, same_weights, preprocessing_for(config), FOLDS, IMAGES)
+    return choose_features(config, found, same_weights, preprocessing_for(config), FOLDS, IMAGES)[:2]
 
 
 def flags(phases: tuple[TrainingPhase, ...]) -> list[bool]:
@@ -193,7 +195,7 @@ def test_a_disk_that_is_full_and_a_folder_that_cannot_be_written_to_are_reasons(
     assert why_not(101_000, 100_000, "new/folder") == "101 kB are more than the 100 kB that settings.cache_limit leaves"
     usage = namedtuple("usage", "total used free")
     with monkeypatch.context() as patched:
-        patched.setattr(stored_features.shutil, "disk_usage", lambda path: usage(10**9, 0, 5_000_000))
+        patched.setattr(shutil, "disk_usage", lambda path: usage(10**9, 0, 5_000_000))
         assert why_not(6_000_000, 1e12, "new/folder") == "6.0 MB are more than the 5.0 MB that are free in new/folder"
         assert why_not(5_000_000, 1e12, "new/folder") is None
     Path("file").write_text("")

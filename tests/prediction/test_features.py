@@ -20,13 +20,15 @@ from modules.config.errors import DataError, OptionError
 from modules.config.pipeline import Pipeline, parse_pipeline
 from modules.config.schema import Augmentation, Model
 from modules.config.values import Size
+from modules.data.draws import BatchSampler
 from modules.data.images import ImageFiles
-from modules.data.loaders import BatchSampler
+from modules.data.loaders import image_workers
+from modules.data.pixel_cache import PixelCache
 from modules.data.pixels import resize_image
 from modules.data.preprocessing import Preprocessing
 from modules.data.samples import Samples
 from modules.data.task import classification
-from modules.data.transforms import apply
+from modules.data.transforms import apply, build_pipeline, make_train_pipeline
 from modules.models.build import Network, build_network
 from modules.models.cutting import Cut, cut_network
 from modules.models.freezing import find_frozen
@@ -75,10 +77,13 @@ class Setting:
     process: Process = PROCESS
     seed: int = 3
     dtype: str = "float32"
+    augmentation: Augmentation | None = None
     images: list[int] = field(default_factory=list)
 
     def open(self) -> Features:
-        cache = FeatureCache(Path("cache"), self.samples, self.preprocessing, self.process, self.seed, self.dtype)
+        pixels = PixelCache(None, self.samples.images, self.preprocessing)
+        workers = image_workers(self.samples, pixels, self.augmentation, self.process)
+        cache = FeatureCache(Path("cache"), self.samples, workers, self.preprocessing, self.process, self.seed, self.dtype)
         trunk = self.cut.trunk_of(self.network.module)
         trunk.register_forward_hook(lambda module, given, found: self.images.append(len(given[0])))
         return cache.open(trunk, self.cut.numbers)
@@ -86,6 +91,7 @@ class Setting:
     def looks(self, augmentation: Augmentation | None = None, views: int = 1) -> tuple[Look, ...]:
         if augmentation is None:
             return plain_looks(self.preprocessing, "none")
+        self.augmentation = augmentation
         return augmented_looks(augmentation, self.preprocessing, views)
 
     def computed(self, looks: Sequence[Look] = (), rows: np.ndarray = ROWS) -> int:
@@ -124,8 +130,12 @@ def by_hand(setting: Setting, look: Look, rows: np.ndarray = ROWS) -> np.ndarray
     """(rows, numbers): each image alone, by another way than the code's."""
     pixels = [resize_image(setting.samples.images.read(row, 3), setting.preprocessing.size, "stretch") for row in rows.tolist()]
     digests = [digest or b"" for digest in setting.samples.images.digests(rows)]
+    pipeline = build_pipeline(setting.preprocessing.valid, "valid")
+    if look.way == "train":
+        assert setting.augmentation is not None
+        pipeline = make_train_pipeline(setting.augmentation, setting.preprocessing.size, 3)
     drawn = [
-        apply(look.pipeline, image, setting.seed, "features", look.number, int.from_bytes(digest[:6], "big"))
+        apply(pipeline, image, setting.seed, "features", look.number, int.from_bytes(digest[:6], "big"))
         for image, digest in zip(pixels, digests, strict=True)
     ]
     numbers = (np.stack(drawn).astype(np.float32) / 255 - setting.preprocessing.mean) / setting.preprocessing.std

@@ -21,11 +21,12 @@ from modules.compute.process import Process
 from modules.config.pipeline import Pipeline
 from modules.config.schema import Data
 from modules.config.values import Size
-from modules.data.loaders import BatchSampler, ImageBatches, Loader
+from modules.data.draws import BatchSampler
+from modules.data.loaders import Loader, image_workers
+from modules.data.pixel_cache import PixelCache
 from modules.data.preprocessing import Normalizer, Preprocessing
 from modules.data.samples import Samples
 from modules.data.sources import contest_folder, id_column, load_test, load_train, template_path
-from modules.data.transforms import build_pipeline
 from modules.models.losses import softmax
 from modules.models.objectives import Objective
 from modules.prediction.forms import Question
@@ -68,9 +69,9 @@ class Seer(nn.Module):
 
 
 def predictions(test: Samples) -> Predictions:
-    dataset = ImageBatches(test, PREPROCESSING, build_pipeline(PREPROCESSING.valid, "valid"), (0, "valid"))
     rows = np.arange(len(test))
-    batches = Loader(dataset, BatchSampler(rows, 7), 0, False).epoch(0)
+    makers = image_workers(test, PixelCache(None, test.images, PREPROCESSING), None, PROCESS)
+    batches = Loader(makers, BatchSampler(rows, 7), "valid", (0, "valid")).epoch(0)
     objective = Objective(lambda *_: torch.zeros(()), softmax)
     normalizer = Normalizer(PREPROCESSING, PROCESS.device, False)
     outcome = predict([Seer(test.task.classes)], batches, rows, len(CLASSES), normalizer, objective, VIEWS["none"], PROCESS)

@@ -1,0 +1,191 @@
+"""Decoded pixels, kept on the disk: each image is decoded and resized once, for all folds, epochs, workers, runs and inference.
+
+A row is found by the image's content, in a folder whose name is a digest of all else that its pixels depend on: the rule for
+decoding and resizing, the size, the decoder's version. What is not there is decoded whenever it is asked for, to the same bits.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+from filelock import Timeout
+from PIL import __version__ as pillow
+from PIL import features
+
+from modules.compute.row_store import NOT_THERE, RowStore
+from modules.config.errors import DataError
+from modules.data.contents import Contents, Digests
+from modules.data.images import Images
+from modules.data.pixels import Pixels, resize_image
+from modules.data.preprocessing import Preprocessing
+from modules.data.samples import Rows
+
+FOLDER = "pixels"  # of settings.cache_path
+LAYOUT = 1  # of what is stored, and the rule by which files become pixels: another number, and nothing stored before is found
+HELD_BYTES = 2**26  # of pixels that wait to be written: what a kill costs at most
+FAULTS_TOLD = 20
+
+Follow = Callable[[Iterator[int], int], Iterator[int]]
+
+
+@dataclass(frozen=True)
+class PixelCache:
+    """The way of these images to pixels of one size, by the disk where there is a `folder`: settings.cache_path."""
+
+    folder: Path | None
+    images: Images
+    preprocessing: Preprocessing
+
+    def open(self) -> StoredPixels:
+        """What reads them, by now. Raises DataError where what is on the disk is damaged."""
+        store, places = self._store(), np.full(len(self.images), NOT_THERE, dtype=np.int64)
+        if self.folder is None or not store.path.is_dir():
+            return StoredPixels(self, None, places)
+        rows = np.arange(len(self.images))
+        store.refresh()
+        return StoredPixels(self, store, _find(store, Contents(self.folder).known(self.images, rows)))
+
+    def missing(self, rows: Rows) -> int:
+        """How many of these images are not kept yet, as far as can be said without reading them."""
+        places = self.open().places[rows]
+        return int((places == NOT_THERE).sum())
+
+    def provide(self, rows: Rows, follow: Follow, waiting: Callable[[], None]) -> None:
+        """Decodes those of the rows that are not there yet, in parallel; nothing where there is no folder.
+
+        `follow` is told of images, and of how many there will be; `waiting` before this waits for another process, which
+        decodes too. A kill loses what was not written yet. Raises DataError that names all images that cannot be read, once
+        the others are kept; OSError where they cannot be.
+        """
+        if self.folder is None:
+            return
+        store, contents = self._store(), Contents(self.folder)
+        store.path.mkdir(parents=True, exist_ok=True)
+        _acquire(store, waiting)
+        try:
+            store.refresh()
+            known = contents.known(self.images, rows)
+            missing = np.flatnonzero(_find(store, known) == NOT_THERE)
+            builder = _Builder(self, store, contents)
+            work = builder.build([(int(rows[place]), known[place]) for place in missing])
+            for _ in follow(work, len(missing)) if len(missing) else ():
+                pass
+            builder.tell_faults()
+        finally:
+            store.lock.release()
+
+    def decode(self, row: int) -> Pixels:
+        """(height, width, channels) of `preprocessing.stored`, from the file."""
+        pixels = self.images.read(row, self.preprocessing.channels)
+        return resize_image(pixels, self.preprocessing.stored, self.preprocessing.resize)
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        return (*self.preprocessing.stored, self.preprocessing.channels)
+
+    def size_of(self, images: int) -> int:
+        """Bytes."""
+        return images * int(np.prod(self.shape))
+
+    def _store(self) -> RowStore:
+        way = (self.shape, self.preprocessing.resize, LAYOUT)
+        versions = (cv2.__version__, pillow, features.version("jpg"), features.version("zlib"), features.version("webp"))
+        name = sha256(repr((way, versions)).encode()).hexdigest()[:32]
+        return RowStore((self.folder or Path()) / FOLDER / name, self.size_of(1), "uint8")
+
+
+@dataclass(frozen=True)
+class StoredPixels:
+    """places: (images,) the rows of `store` that they are in; NOT_THERE: decoded when it is asked for."""
+
+    cache: PixelCache
+    store: RowStore | None
+    places: Rows
+
+    def read(self, row: int) -> Pixels:
+        """(height, width, channels) uint8 of `preprocessing.stored`. Raises DataError."""
+        place = self.places[row]
+        if self.store is None or place == NOT_THERE:
+            return self.cache.decode(row)
+        return self.store.read_one(int(place)).reshape(self.cache.shape)
+
+
+class _Made(NamedTuple):
+    """One image, decoded: pixels are None where others of the same content are there, `fault` is what is wrong with it."""
+
+    stamp: bytes
+    digest: bytes | None
+    pixels: Pixels | None = None
+    fault: DataError | None = None
+
+
+class _Builder:
+    """Puts images that are missing into the store; the caller holds its lock. faults: of those that cannot be read."""
+
+    def __init__(self, cache: PixelCache, store: RowStore, contents: Contents) -> None:
+        self.cache, self.store, self.contents = cache, store, contents
+        self.faults: list[DataError] = []
+
+    def build(self, wanted: list[tuple[int, bytes | None]]) -> Iterator[int]:
+        """Of each image its row, and its content where that is known. Yields how many are made."""
+        step = max(1, min(len(wanted), HELD_BYTES // self.store.size_of(1)))
+        with ThreadPoolExecutor(max_workers=os.cpu_count() or 1) as pool:
+            for start in range(0, len(wanted), step):
+                made = []
+                for each in pool.map(lambda one: self._make(*one), wanted[start : start + step]):
+                    made.append(each)
+                    yield start + len(made)
+                self._keep(made)
+
+    def tell_faults(self) -> None:
+        if self.faults:
+            more = len(self.faults) - FAULTS_TOLD
+            raise DataError(*self.faults[:FAULTS_TOLD], *([f"and {more} more images like these"] if more > 0 else []))
+
+    def _make(self, row: int, digest: bytes | None) -> _Made:
+        images = self.cache.images
+        stamp = images.stamp(row)
+        try:
+            digest = digest or images.digest(row)
+            if digest is not None and _find(self.store, [digest])[0] != NOT_THERE:
+                return _Made(stamp, digest)
+            pixels = self.cache.decode(row)
+        except DataError as error:
+            return _Made(stamp, None, fault=error)
+        if digest is None or images.stamp(row) != stamp:
+            return _Made(stamp, None, fault=DataError(f"{images.name(row)}: changed while it was read"))
+        return _Made(stamp, digest, pixels)
+
+    def _keep(self, made: list[_Made]) -> None:
+        """Pixels first: a content that is known and has none is decoded again."""
+        self.faults.extend(each.fault for each in made if each.fault is not None)
+        new = {each.digest: each.pixels for each in made if each.digest is not None and each.pixels is not None}
+        if new:
+            self.store.append([digest for digest in new if digest], np.stack([pixels.reshape(-1) for pixels in new.values()]))
+        good = [(each.stamp, each.digest) for each in made if each.digest is not None]
+        if good:
+            self.contents.remember([stamp for stamp, _ in good], [digest for _, digest in good])
+
+
+def _find(store: RowStore, digests: Digests) -> Rows:
+    """(digests,) the rows that they are in; NOT_THERE for those that are in none, and for None."""
+    known = [place for place, digest in enumerate(digests) if digest is not None]
+    found = np.full(len(digests), NOT_THERE, dtype=np.int64)
+    found[known] = store.find([digest for digest in digests if digest is not None])
+    return found
+
+
+def _acquire(store: RowStore, waiting: Callable[[], None]) -> None:
+    try:
+        store.lock.acquire(timeout=0.5)
+    except Timeout:
+        waiting()
+        store.lock.acquire()
