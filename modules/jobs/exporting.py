@@ -208,6 +208,7 @@ def _describe(run: TrainedRun, recipe: Recipe, files: list[str], code: str, faul
         "channels": preprocessing.channels,
         "image_size": list(preprocessing.size),
         "resize": preprocessing.resize,
+        "resized_first_to": list(preprocessing.stored),
         "valid": str(preprocessing.valid),
         "mean": list(preprocessing.mean),
         "std": list(preprocessing.std),

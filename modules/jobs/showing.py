@@ -16,11 +16,13 @@ from modules.config.errors import gather, shorten
 from modules.config.schema import Config
 from modules.data.metadata import describe_inputs
 from modules.data.mixing import make_mixer
+from modules.data.pixel_cache import PixelCache
 from modules.data.pixels import Pixels, resize_image
+from modules.data.preprocessing import make_preprocessing
 from modules.data.samples import Samples
 from modules.data.sources import contest_folder, load_train
 from modules.data.splits import Fold, resolve_method, strata
-from modules.data.transforms import apply, build_pipeline, check_pipeline, make_train_pipeline
+from modules.data.transforms import apply, build_pipeline, crops_first, make_train_pipeline
 from modules.jobs.bad_images import refuse_bad_images, without_bad_images
 from modules.jobs.preparation import folds_of
 from modules.jobs.remarks import say
@@ -87,12 +89,14 @@ def _draw(config: Config, samples: Samples, fold: Fold) -> None:
     """Some images of different classes, as they are validated and in the draws that the fold's first epochs could make of them."""
     seed, channels, size = config.settings.seed, config.data.channels, config.data.image_size
     train = make_train_pipeline(config.augmentation, size, channels)
+    cache = PixelCache(None, samples.images, make_preprocessing(config.data, None, (0.0,) * 3, (1.0,) * 3, crops_first(train, size)))
     valid = build_pipeline(config.augmentation.valid, "valid") if config.augmentation.valid is not None else None
     rows, views = [], []
     for position, row in enumerate(_of_each_class(samples, fold)):
-        pixels = resize_image(samples.images.read(row, channels), size, config.data.resize)
+        stored = cache.decode(row)
+        pixels = resize_image(stored, size, "stretch")
         seen = pixels if valid is None else apply(valid, pixels, seed, "valid", 0, position)
-        draws = [apply(train, pixels, seed, fold.number, epoch, position) for epoch in range(1, SHOWN)]
+        draws = [apply(train, stored, seed, fold.number, epoch, position) for epoch in range(1, SHOWN)]
         assert samples.targets is not None
         name = " ".join(cell for cells in tell("", samples.task, samples.targets[[row]]).values() for cell in cells)
         rows.append((name[:20], [("validated as", seen), *((f"trained as, {number}", draw) for number, draw in enumerate(draws, 1))]))

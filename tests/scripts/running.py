@@ -37,7 +37,7 @@ def refusal(script: Any, arguments: list[str], capsys: pytest.CaptureFixture[str
     assert script(*arguments) == 2
     lines = capsys.readouterr().err.splitlines()
     assert not any("Traceback" in line for line in lines)
-    return [line for line in lines if not line.startswith(("no GPU found", "warning:"))]
+    return [line for line in lines if not line.startswith(("no GPU found", "warning:", "pixels:"))]
 
 
 def known(root: Path, *more: str) -> list[str]:
