@@ -55,6 +55,8 @@ PROMISES = {
     "data.pseudo_labels": "scripts/test_more_sources.py::test_the_predictions_beside_a_submission_are_pseudo_labels_of_the_next_run",
     "data.pseudo_threshold": "data/test_pseudo.py::test_a_table_of_predictions_gives_the_most_probable_class_and_its_probability",
     "data.bad_images": "scripts/test_main_job.py::test_bad_training_images_are_skipped_by_name_where_asked",
+    "data.cache": "scripts/test_pixel_cache.py::test_a_run_with_kept_pixels_is_the_run_without",
+    "data.cache_margin": "scripts/test_pixel_cache.py::test_a_margin_changes_what_crops_see_and_is_carried_to_inference",
     "data.near_duplicates": "scripts/test_checks.py::test_off_looks_for_none_and_copies_to_the_byte_are_listed_all_the_same",
     "split.method": "data/test_splits.py::test_the_folds_are_those_of_scikit_learn",
     "split.folds": "data/test_splits.py::test_every_row_is_validated_once_and_trains_all_other_folds",

@@ -69,6 +69,7 @@ OTHERS = {
     ("data", "channels"),
     ("data", "bad_images"),
     ("data", "near_duplicates"),
+    ("data", "cache"),
     ("model", "library"),
     ("model", "head"),
     ("split", "train_folds"),
