@@ -268,7 +268,7 @@ def _from_torchvision(model: Model, classes: int, channels: int, size: Size, pre
         _load_pretrained(module, state, str(pretrained), (stem,), channels, keep_stem, () if _keeps_head(pretrained) else (head,))
     if channels != 3 and not isinstance(pretrained, Trained):
         init_stem(module, stem, model.stem_init)
-    if model.dropout > 0 and model.head == "replace":
+    if model.dropout > 0 and model.head != "append":
         set_torchvision_dropout(module, head, model.dropout)
     if model.drop_path > 0:
         set_torchvision_drop_path(module, model.drop_path)
