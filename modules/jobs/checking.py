@@ -17,8 +17,9 @@ from modules.jobs.asking import ask_template
 from modules.jobs.bad_images import refuse_bad_images
 from modules.jobs.failures import short_of_memory, told
 from modules.jobs.remarks import say
-from modules.models.build import Network, full_name
+from modules.models.build import Network
 from modules.models.freezing import count_trained, find_frozen
+from modules.models.names import full_name
 from modules.prediction.submission import read_answers
 from modules.prediction.template import Template
 from modules.reporting.sinks import Silence

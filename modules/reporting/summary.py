@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from modules.config.errors import shorten
-from modules.models.build import full_name
+from modules.models.names import full_name
 from modules.prediction.fitting import Fitted
 from modules.prediction.metrics import tell_score
 from modules.prediction.template import Template
