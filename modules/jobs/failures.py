@@ -6,7 +6,7 @@ import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from modules.compute.own_code import explain, fails_in_own
+from modules.compute.own_code import FAILURES, explain, fails_in_own
 from modules.compute.process import is_out_of_memory
 from modules.config.errors import DataError, UserError
 from modules.data.loaders import explain_worker_death
@@ -19,7 +19,7 @@ def told(short_of_memory: str) -> Iterator[None]:
         yield
     except UserError:
         raise
-    except Exception as error:
+    except FAILURES as error:
         if is_out_of_memory(error):
             raise DataError(short_of_memory) from None
         death = explain_worker_death(error)

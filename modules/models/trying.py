@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from modules.compute.own_code import explain
+from modules.compute.own_code import FAILURES, explain
 from modules.config.errors import OptionError
 from modules.config.schema import Model
 from modules.config.values import Size
@@ -35,7 +35,7 @@ def look_at(module: nn.Module, model: Model, images: int, channels: int, size: S
     try:
         with torch.no_grad():
             return try_out(module, torch.zeros(images, channels, *size))
-    except Exception as error:
+    except FAILURES as error:
         shape = f"{channels} x {size.height} x {size.width}"
         fault = f"{model.name} fails on {f'a {shape} image' if images == 1 else f'{images} images of {shape}'}"
         if is_own(model):

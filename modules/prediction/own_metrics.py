@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from modules.compute.own_code import explain, load, signature_of
+from modules.compute.own_code import FAILURES, explain, load, signature_of
 from modules.config.errors import DataError, OptionError, hint
 from modules.data.task import Targets, Task
 from modules.prediction.predictions import Values
@@ -45,7 +45,7 @@ def load_score(code: str) -> tuple[Callable[..., float], bool, Literal["labels",
         more = {CLASSES: task.columns} if names else {}
         try:
             found = function(np.array(targets), np.array(given), **more)
-        except Exception as error:
+        except FAILURES as error:
             raise DataError(f"{code} fails on {len(targets)} rows: {explain(error)}") from None
         return _number(found, code, len(targets))
 
