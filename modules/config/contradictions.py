@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from modules.config.errors import counted
 from modules.config.schema import Config, Data, Split
 from modules.config.task_contradictions import Contradiction, of_tasks
 
@@ -19,7 +20,7 @@ def contradictions(config: Config) -> list[Contradiction]:
     for name in ("mean", "std"):
         value = getattr(data, name)
         if value != "auto" and len(value) not in (1, data.channels):
-            message = f"expected {data.channels} numbers, as data.channels says, got {len(value)}"
+            message = f"expected {counted(data.channels, 'number')}, as data.channels says, got {len(value)}"
             found.append(Contradiction((("data", name), ("data", "channels")), message))
     for name in ("mixup", "cutmix"):
         if getattr(config.augmentation, name) > 0 and hyper.batch_size == 1:
@@ -206,12 +207,10 @@ def _of_phases(config: Config) -> Iterator[Contradiction]:
     if config.model.freeze == "none":
         yield Contradiction((unfreeze, ("model", "freeze")), "nothing is frozen that could begin to train; set freeze, to backbone perhaps")
     if first <= hyper.probe_epochs:
-        message = f"the head is alone in the first {hyper.probe_epochs} epochs, as probe_epochs says; begin later than {first}"
+        message = f"the head is alone for {counted(hyper.probe_epochs, 'epoch')}, as probe_epochs says; begin later than {first}"
         yield Contradiction((unfreeze, ("hyper_params", "probe_epochs")), message)
     if last > hyper.probe_epochs + hyper.epochs and not config.settings.debug and config.split.epochs_from is None:
-        whole = (
-            f"{hyper.probe_epochs + hyper.epochs} epochs" if hyper.probe_epochs == 0 else f"{hyper.probe_epochs} + {hyper.epochs} epochs"
-        )
+        whole = counted(hyper.epochs, "epoch") if hyper.probe_epochs == 0 else f"{hyper.probe_epochs} + {hyper.epochs} epochs"
         yield Contradiction((unfreeze, ("hyper_params", "epochs")), f"epoch {last} is never reached: there are {whole}")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from modules.config.errors import counted
 from modules.config.own_code import OwnCode
 from modules.config.schema import Config
 from modules.config.tasks import LOSSES_OF, METRICS_OF, OF_VALUES, choose_loss, choose_metric
@@ -51,7 +52,9 @@ def of_tasks(config: Config) -> Iterator[Contradiction]:
         yield Contradiction((("data", "target_range"),), "expected low, high, with low below high")
     if hyper.metric_weights is not None and (data.task != "multioutput" or len(hyper.metric_weights) != count):
         message = (
-            f"expected {count} numbers, one for each of label_columns" if data.task == "multioutput" else "only task = multioutput has them"
+            f"expected {counted(count, 'number')}, one for each of label_columns"
+            if data.task == "multioutput"
+            else "only task = multioutput has them"
         )
         yield Contradiction((("hyper_params", "metric_weights"), task, ("data", "label_columns")), message)
     yield from _of_heads(config)

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from modules.config.errors import DataError, OptionError
+from modules.config.errors import DataError, OptionError, counted
 from modules.config.schema import Model
 from modules.config.values import Size
 from modules.models.heads import (
@@ -255,10 +255,8 @@ def _from_own(model: Model, classes: int, channels: int, size: Size, pretrained:
 def _own_head(module: nn.Module, model: Model, classes: int) -> str:
     names = layers_with(module, classes)
     if not names:
-        message = (
-            f"{model.name} gives a model without a last layer, a torch.nn.Linear or Conv2d of {classes} outputs, that could be its head"
-        )
-        raise OptionError("model", "name", message)
+        layer = f"a torch.nn.Linear or Conv2d of {counted(classes, 'output')}"
+        raise OptionError("model", "name", f"{model.name} gives a model without a last layer, {layer}, that could be its head")
     return names[-1]
 
 
@@ -292,7 +290,7 @@ def _check_old_head(module: nn.Module, state: State, source: str) -> None:
     for name in [name for name in layers_with(module, outputs) if name != APPENDED][-1:]:
         own, given = module.get_parameter(f"{name}.weight"), state.get(f"{name}.weight")
         if given is not None and len(given) != outputs and given.shape[1:] == own.shape[1:]:
-            fault = f"their head {name} has {len(given)} outputs, and head = append keeps the model's own, with {outputs}"
+            fault = f"their head {name} has {counted(len(given), 'output')}, and head = append keeps the model's own, with {outputs}"
             raise DataError(f"{source}: {fault}; use replace")
 
 

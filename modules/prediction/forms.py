@@ -12,7 +12,7 @@ from typing import Literal
 
 import pandas as pd
 
-from modules.config.errors import DataError, OptionError, shorten
+from modules.config.errors import DataError, OptionError, counted, shorten
 from modules.data.row_ids import asked_names
 from modules.data.tables import is_index
 from modules.data.task import SUM_TO_ONE, Task
@@ -216,7 +216,9 @@ def _top(name: str, cells: Cells, seen: str | None, question: Question) -> Form:
         count = max(len(cell.split(between)) for cell in cells)
         remarks = (f"{WARNING}its cells hold up to {count} classes, so that as many are written; the metric for that is map",)
     _check_separates(between, classes, name)
-    words = f"the {count} most probable classes in column '{name}', separated by {name_separator(between)}"
+    words = (
+        f"the {counted(count, 'most probable class', 'most probable classes')} in column '{name}', separated by {name_separator(between)}"
+    )
     return Form("top", (name,), (0,), words, between=between, top=count, remarks=remarks)
 
 
@@ -249,7 +251,8 @@ def _strange(cells: Cells, question: Question, between: str | None) -> tuple[str
 def _check_separates(between: str, names: Iterable[str], column: str) -> None:
     torn = [name for name in names if between in name]
     if torn:
-        told = f"{len(torn)} names hold {name_separator(between)}, which separates them in column '{column}': {shorten(map(repr, torn), 3)}"
+        many = counted(len(torn), "name holds", "names hold")
+        told = f"{many} {name_separator(between)}, which separates names in column '{column}': {shorten(map(repr, torn), 3)}"
         raise OptionError("data", "label_separator", f"{told}; name another one")
 
 
