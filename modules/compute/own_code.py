@@ -25,6 +25,7 @@ OURS = Path(__file__).parents[1]
 SCRIPTS = ("train", "inference", "look", "tune")
 PYTHON = Path(inspect.__file__).parent
 INSTALLED = ("site-packages", "dist-packages")
+FAILURES = (Exception, SystemExit)  # what code of one's own may raise; sys.exit() in it would end the script without a word
 
 _loaded: dict[str, Path] = {}  # modules of one's own, each with the folder that was the current one then
 _added: list[str] = []  # to Python's path
@@ -136,7 +137,7 @@ def _import(name: str, section: str, option: str) -> ModuleType:
     known = set(sys.modules)
     try:
         return importlib.import_module(name)
-    except (Exception, SystemExit) as error:
+    except FAILURES as error:
         if isinstance(error, ModuleNotFoundError) and error.name and f"{name}.".startswith(f"{error.name}."):
             raise OptionError(section, option, _no_module(error.name)) from None
         raise OptionError(section, option, f"{name} cannot be imported: {explain(error)}") from None

@@ -13,7 +13,7 @@ import cv2
 import torch
 from torch import nn
 
-from modules.config.errors import OptionError
+from modules.config.errors import OptionError, counted
 from modules.config.schema import Compute, Settings
 
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -43,7 +43,7 @@ class Process:
 
     def describe(self) -> str:
         layout = ", channels_last" if self.channels_last else ""
-        return f"{self.device}, {self.precision}{layout}, {self.threads} threads, {self.workers} workers"
+        return f"{self.device}, {self.precision}{layout}, {counted(self.threads, 'thread')}, {counted(self.workers, 'worker')}"
 
 
 def start_process(settings: Settings, compute: Compute) -> tuple[Process, list[str]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import signal
 import sys
+import traceback
 import types
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -69,6 +70,8 @@ class Stopped(BaseException):
 def run_script(name: str, job: Callable[[Command], None], arguments: Sequence[str] | None = None) -> int:
     """Reads the command line, does the job, and returns the exit status: 0, 2 for mistakes, 130 or 143 for signals.
 
+    What code of one's own exits with is none of these: that is a mistake.
+
     Mistakes go to stderr, a line each. `--help` and `--print-config` answer here, before anything heavy is imported.
     """
     config: Config | None = None
@@ -90,12 +93,21 @@ def run_script(name: str, job: Callable[[Command], None], arguments: Sequence[st
         where = f"{error.filename}: " if error.filename else ""
         print(f"{where}{error.strerror}", file=sys.stderr)
         return 2
+    except SystemExit as error:  # nothing of Foldini's does so; where code of one's own is called by name, this is told as its fault
+        print(f"{_last_place(error)} calls sys.exit(), and there is no result; raise an error there", file=sys.stderr)
+        return 2
     except (KeyboardInterrupt, Stopped) as error:
         print("stopped", file=sys.stderr)
         return error.exit_status if isinstance(error, Stopped) else 130
     finally:
         if previous is not None:
             signal.signal(signal.SIGTERM, previous)
+
+
+def _last_place(error: BaseException) -> str:
+    """FILE:LINE, the innermost that is in a file: exit() is a function of Python's own, and in none."""
+    frame = [each for each in traceback.extract_tb(error.__traceback__) if Path(each.filename).is_file()][-1]
+    return f"{Path(frame.filename).name}:{frame.lineno}"
 
 
 def read_command(name: str, arguments: Sequence[str]) -> Command | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 
@@ -62,6 +62,16 @@ def shorten(items: Iterable[object], count: int = 5) -> str:
     words = [str(item) for item in items]
     more = f" and {len(words) - count} more" if len(words) > count else ""
     return ", ".join(words[:count]) + more
+
+
+def counted(count: int, one: str, more: str = "") -> str:
+    """How many, and the words for so many: `1 label is`, `2 labels are`; without `more` they have an s."""
+    return f"{count} {one if count == 1 else more or f'{one}s'}"
+
+
+def in_lines(lines: Sequence[int]) -> str:
+    """`in line 6`, or `in lines 2, 6`: where in a file."""
+    return f"in {'line' if len(lines) == 1 else 'lines'} {shorten(lines)}"
 
 
 def gather(*steps: Callable[[], Any]) -> list[Any]:

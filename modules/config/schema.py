@@ -414,7 +414,12 @@ class Logging:
 class Compute:
     """Machines and cores."""
 
-    threads: int = option(0, "torch threads; 0: all cores; results repeat exactly only for the same number", at_least=0, at_most=1024)
+    threads: int = option(
+        0,
+        "torch threads; 0: all cores, whatever OMP_NUM_THREADS says; results repeat exactly only for the same number",
+        at_least=0,
+        at_most=1024,
+    )
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils.class_weight import compute_class_weight
 
-from modules.config.errors import OptionError, hint, shorten
+from modules.config.errors import OptionError, counted, hint, shorten
 from modules.config.values import ClassWeights
 from modules.data.task import Targets, Task, positions
 
@@ -38,7 +38,7 @@ def order_weights(given: ClassWeights, classes: tuple[str, ...]) -> tuple[float,
     plain = [name.strip() for name in classes]
     if not given.names:
         if len(given.values) != len(classes):
-            message = f"expected {len(classes)} numbers, in the order of {shorten(plain, 10)}, got {len(given.values)}"
+            message = f"expected {counted(len(classes), 'number')}, in the order of {shorten(plain, 10)}, got {len(given.values)}"
             raise OptionError("hyper_params", "class_weights", message)
         return given.values
     unknown = [f"no class '{name}'{hint(name, plain)}" for name in given.names if name not in plain]

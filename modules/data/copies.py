@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
+from modules.config.errors import counted
 from modules.data.duplicates import TOLD
 from modules.data.near_duplicates import MOST_PAIRS, Pairs
 from modules.data.samples import Rows, Samples
@@ -71,7 +72,7 @@ class Copies:
             (near & self.tested, "are in training and test set", f"; see {file}"),
         )
         return [
-            f"warning: {int(found.sum())} pairs of near-duplicate images {what}: {self._told(found)}{do}"
+            f"warning: near-duplicate images {what} ({counted(int(found.sum()), 'pair')}): {self._told(found)}{do}"
             for found, what, do in faults
             if found.any()
         ]
@@ -82,7 +83,7 @@ class Copies:
             return "none found"
         whole = "" if self.pairs.complete else f"; these are the first {MOST_PAIRS:,}, and there are more"
         return (
-            f"{int(self.exact.sum())} pairs of images are the same to the byte, {int((~self.exact).sum())} nearly the same;"
+            f"pairs of images: {int(self.exact.sum())} the same to the byte, {int((~self.exact).sum())} nearly the same;"
             f" {int(self.leaks.sum())} across folds, {int(self.tested.sum())} across training and test set{whole}"
         )
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from modules.config.errors import counted
 from modules.data.images import Images
 from modules.data.samples import Rows, Samples
 from modules.data.splits import Fold
@@ -54,13 +55,15 @@ def describe_duplicates(samples: Samples, folds: Sequence[Fold], test: Samples |
         return " = ".join(names[:TOLD]) + (f" = {len(names) - TOLD} others" if len(names) > TOLD else "")
 
     faults = (
-        (differ, "have copies with another label"),
-        (divided, "train folds that validate a copy, so that scores are too good"),
-        (tested, "have copies in the test set"),
+        (differ, "with a copy of another label"),
+        (divided, "training a fold that validates a copy, so that scores are too good"),
+        (tested, "with a copy in the test set"),
     )
     lines = []
     for found, what in faults:
         more = f" and {len(found) - TOLD} more" if len(found) > TOLD else ""
         if len(found):
-            lines.append(f"warning: {len(found)} images {what} (the same bytes): {', '.join(map(told, found[:TOLD].tolist()))}{more}")
+            lines.append(
+                f"warning: {counted(len(found), 'image')} {what} (the same bytes): {', '.join(map(told, found[:TOLD].tolist()))}{more}"
+            )
     return lines

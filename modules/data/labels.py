@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from modules.config.errors import DataError, OptionError, gather, hint, shorten
+from modules.config.errors import DataError, OptionError, counted, gather, hint, shorten
 from modules.config.schema import Data
 from modules.data.samples import encode_labels
 from modules.data.tables import column
@@ -170,7 +170,9 @@ def _scale(values: NDArray[np.float64], data: Data, path: Path, name: str) -> Sc
         if outside:
             given = ", ".join(f"{bound:g}" for bound in data.target_range)
             raise OptionError(
-                "data", "target_range", f"{outside} numbers of column '{name}' of {path} are outside of {given}: {low:g} to {high:g}"
+                "data",
+                "target_range",
+                f"{path}, column '{name}': {counted(outside, 'number is', 'numbers are')} outside of {given}: {low:g} to {high:g}",
             )
         low, high = data.target_range
     return Scale(float(values.mean()), float(values.std()), low, high)
@@ -207,7 +209,7 @@ def _refuse(wrong: NDArray[np.bool_], cells: Sequence[str], lines: pd.Index, whe
     places = np.flatnonzero(wrong).tolist()
     if places:
         told = shorten(f"{cells[place]!r} in line {lines[place]}" for place in places)
-        raise DataError(f"{where}: expected {expected}; {len(places)} cells are not: {told}")
+        raise DataError(f"{where}: expected {expected}; {counted(len(places), 'cell is', 'cells are')} not: {told}")
 
 
 def _positions(labels: Sequence[str], classes: tuple[str, ...], path: Path) -> NDArray[np.int64]:

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from modules.compute.own_code import explain
+from modules.compute.own_code import FAILURES, explain
 from modules.compute.process import Process, is_out_of_memory
 from modules.config.errors import DataError
 from modules.config.schema import Augmentation
@@ -84,7 +84,7 @@ class ImageBatches(Dataset[Batch | DataError]):
         pixels = resize_image(self.open().read(draw.row), way.size, "stretch")
         try:
             drawn = apply(way.pipeline, pixels, *request.seed, draw.epoch, draw.position)
-        except Exception as error:  # code of one's own raises anything
+        except FAILURES as error:  # code of one's own raises anything
             if is_out_of_memory(error):
                 raise
             raise DataError(f"{self.samples.images.name(draw.row)}: a transform fails: {explain(error)}") from None

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from modules.config.errors import DataError, gather, shorten
+from modules.config.errors import DataError, counted, gather, shorten
 from modules.config.schema import Data
 from modules.data.samples import order_classes
 from modules.data.tables import column, open_table, read_records
@@ -57,7 +57,7 @@ def describe_inputs(inputs: Sequence[Input]) -> list[str]:
     if not inputs:
         return []
     told = [f"{each.name} ({shorten(each.categories) if each.categories else 'a number' + ', or none' * each.blanks})" for each in inputs]
-    return [f"metadata  {sum(each.width for each in inputs)} numbers an image: {', '.join(told)}"]
+    return [f"metadata  {counted(sum(each.width for each in inputs), 'number')} an image: {', '.join(told)}"]
 
 
 def _learn(name: str, cells: list[str], path: Path) -> Input:
@@ -88,14 +88,17 @@ def _encode(each: Input, cells: list[str], lines: pd.Index, path: Path) -> NDArr
         unknown = [cells[row] for row in np.flatnonzero((found < 0) & ~blank)]
         if unknown:
             told = shorten(map(repr, dict.fromkeys(unknown)))
-            print(f"warning: {where}: {len(unknown)} cells say what no training row says, and count as blank: {told}", file=sys.stderr)
+            many = counted(len(unknown), "cell counts", "cells count")
+            print(
+                f"warning: {where}: {many} as blank, since no training row says that: {told}",
+                file=sys.stderr,
+            )
         return np.asarray(found[:, None] == np.arange(len(each.categories)), dtype=np.float64)
     values = _numbers(["0" if none else cell for none, cell in zip(blank, cells, strict=True)])
     wrong = [f"{cells[row]!r} in line {lines[row]}" for row in np.flatnonzero(~np.isfinite(values)).tolist()]
     if wrong:
-        raise DataError(
-            f"{where}: expected a number, as in all training rows, or nothing; {len(wrong)} cells are neither: {shorten(wrong)}"
-        )
+        many = counted(len(wrong), "cell is", "cells are")
+        raise DataError(f"{where}: expected a number, as in all training rows, or nothing; {many} neither: {shorten(wrong)}")
     scaled = np.where(blank, 0.0, (values - each.mean) / each.std)
     return np.stack([scaled, blank], axis=1) if each.blanks else scaled[:, None]
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from modules.config.errors import DataError, shorten
+from modules.config.errors import DataError, counted, in_lines, shorten
 from modules.data.images import Images
 from modules.data.task import Targets, Task
 
@@ -69,7 +69,7 @@ def encode_labels(labels: Sequence[str], lines: Iterable[int], where: str) -> tu
     """Classes, and each label's position in them. Raises DataError for blank labels, with their `lines`, or a single class."""
     blank = [line for line, label in zip(lines, labels, strict=True) if not label.strip()]
     if blank:
-        raise DataError(f"{where}: {len(blank)} labels are missing, in lines {shorten(blank)}")
+        raise DataError(f"{where}: {counted(len(blank), 'label is', 'labels are')} missing, {in_lines(blank)}")
     classes = order_classes(labels)
     if len(classes) < 2:
         raise DataError(f"{where}: expected two classes or more, found only {shorten(classes) or 'none'}")

@@ -16,7 +16,7 @@ from scipy.stats import rankdata
 from sklearn.model_selection import GroupKFold, KFold, StratifiedGroupKFold, StratifiedKFold, StratifiedShuffleSplit
 
 from modules.compute.seeding import derive_seed
-from modules.config.errors import DataError, OptionError, shorten
+from modules.config.errors import DataError, OptionError, counted, shorten
 from modules.config.schema import Split
 from modules.data.multilabel import deal, mark_labels
 from modules.data.samples import Rows, Samples, Text
@@ -170,7 +170,9 @@ def read_numbers(cells: Sequence[str]) -> dict[int, Rows]:
     cells = [re.sub(r"^(-?\d+)\.0*$", r"\1", cell.strip()) for cell in cells]  # tables with a gap somewhere write 1.0 for 1
     words = sorted(set(cells))
     if "" in words:
-        raise OptionError("split", "fold_column", f"{cells.count('')} cells are blank; -1 stands for never validated")
+        raise OptionError(
+            "split", "fold_column", f"{counted(cells.count(''), 'cell is', 'cells are')} blank; -1 stands for never validated"
+        )
     whole = all(re.fullmatch(r"-1|\d{1,9}", word, re.ASCII) for word in words)
     others = [word for word in words if word != str(NEVER)]
     number_of = {word: int(word) for word in words} if whole else {word: number for number, word in enumerate(others)}
@@ -255,7 +257,7 @@ def _hold_out_labels(samples: Samples, share: float, seed: int) -> Rows:
     assert samples.targets is not None
     parts = deal(mark_labels(samples.task, samples.targets), (1 - share, share), seed, samples.groups)
     if len(np.unique(parts)) < 2:
-        of = f"{len(samples)} samples" if samples.groups is None else f"{len(set(samples.groups.tolist()))} groups"
+        of = counted(len(samples), "sample") if samples.groups is None else counted(len(set(samples.groups.tolist())), "group")
         raise OptionError("split", "holdout", f"{share:g} of {of} leaves none on a side")
     return np.flatnonzero(parts == 1)
 

@@ -11,7 +11,7 @@ from typing import TextIO, TypeVar
 
 import pandas as pd
 
-from modules.config.errors import DataError, OptionError, hint, shorten
+from modules.config.errors import DataError, OptionError, counted, hint, in_lines, shorten
 
 Read = TypeVar("Read")
 
@@ -72,7 +72,7 @@ def read_records(file: TextIO, separates: str) -> tuple[list[str], Iterator[tupl
         before = records.line_num
         for record in records:
             if len(record) > len(header):
-                raise ValueError(f"expected {len(header)} cells in line {before + 1}, got {len(record)}")
+                raise ValueError(f"expected {counted(len(header), 'cell')} in line {before + 1}, got {len(record)}")
             if record:
                 yield before + 1, record + [""] * (len(header) - len(record))
             before = records.line_num
@@ -111,10 +111,10 @@ def column_of_ids(table: pd.DataFrame, name: str, path: Path, option: str = "id_
     ids = column(table, name, path, option)
     blank = [line for line, value in zip(table.index, ids, strict=True) if not value.strip()]
     if blank:
-        raise DataError(f"{path}: {len(blank)} ids in column '{name}' are missing, in lines {shorten(blank)}")
+        raise DataError(f"{path}, column '{name}': {counted(len(blank), 'id is', 'ids are')} missing, {in_lines(blank)}")
     returns = [line for line, value in zip(table.index, ids, strict=True) if "\r" in value]
     if returns:
-        raise DataError(f"{path}: {len(returns)} ids in column '{name}' hold a carriage return, in lines {shorten(returns)}")
+        raise DataError(f"{path}, column '{name}': {counted(len(returns), 'id holds', 'ids hold')} a carriage return, {in_lines(returns)}")
     first: dict[str, int] = {}
     twice = [
         f"'{value}' in lines {first[value]} and {line}"
@@ -122,5 +122,5 @@ def column_of_ids(table: pd.DataFrame, name: str, path: Path, option: str = "id_
         if first.setdefault(value, line) != line
     ]
     if twice:
-        raise DataError(f"{path}: {len(twice)} ids in column '{name}' stand more than once: {shorten(twice, 3)}")
+        raise DataError(f"{path}, column '{name}': {counted(len(twice), 'id stands', 'ids stand')} more than once: {shorten(twice, 3)}")
     return ids

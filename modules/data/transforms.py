@@ -16,7 +16,7 @@ import albumentations as A
 import cv2
 import numpy as np
 
-from modules.compute.own_code import explain
+from modules.compute.own_code import FAILURES, explain
 from modules.compute.seeding import draw_generators
 from modules.config.errors import OptionError, UserError, gather, hint
 from modules.config.pipeline import Call, Pipeline
@@ -110,7 +110,7 @@ def _try_transform(transform: Any, option: str, pixels: Pixels, *draw: int) -> P
             result = apply(A.Compose([transform]), pixels, *draw)
     except UserError:
         raise
-    except Exception as error:
+    except FAILURES as error:
         reason = explain(error) if is_own(transform) else " ".join(str(error).split())
         raise OptionError("augmentation", option, f"{name_of(transform)} fails on {_shape(pixels.shape)} images: {reason}") from None
     if result.dtype != np.uint8:
@@ -191,7 +191,7 @@ def _instance(kind: Any, call: Call, option: str) -> Any:
             return kind(*positional, **keywords)
     except UserError:
         raise
-    except Exception as error:  # pydantic's, and whatever a transform's own checks raise
+    except FAILURES as error:  # pydantic's, and whatever a transform's own checks raise
         reason = _first_reason(error) if call.own_code is None else explain(error)
         raise OptionError("augmentation", option, f"{call}: {reason}") from None
 
@@ -214,7 +214,7 @@ def _check_arguments(kind: type, call: Call, option: str) -> None:
         raise OptionError("augmentation", option, f"{call.name} has no argument {told}; it has {', '.join(names)}")
 
 
-def _first_reason(error: Exception) -> str:
+def _first_reason(error: BaseException) -> str:
     details = getattr(error.__cause__ or error, "errors", None)
     if callable(details) and details():
         first = details()[0]

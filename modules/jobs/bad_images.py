@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from modules.config.errors import DataError, shorten
+from modules.config.errors import DataError, counted, shorten
 from modules.data.samples import Samples
 from modules.data.task import absent_classes
 from modules.jobs.remarks import say
@@ -16,7 +16,7 @@ def refuse_bad_images(samples: Samples) -> None:
     """Raises DataError that names the images whose header cannot be read."""
     found = [problem for problem in samples.images.header_faults() if problem]
     if found:
-        more = [f"and {len(found) - TOLD} more images like these"] if len(found) > TOLD else []
+        more = [f"and {counted(len(found) - TOLD, 'more image')} like these"] if len(found) > TOLD else []
         raise DataError(*found[:TOLD], *more)
 
 
@@ -25,7 +25,7 @@ def without_bad_images(samples: Samples) -> Samples:
     problems = samples.images.pixel_faults()
     found = [problem for problem in problems if problem]
     if found:
-        say(f"warning: {len(found)} training images are left out, since they cannot be read:", *found)
+        say(f"warning: {counted(len(found), 'training image is', 'training images are')} left out as unreadable:", *found)
     kept = samples.take(np.array([row for row, problem in enumerate(problems) if not problem], dtype=np.int64))
     assert kept.targets is not None
     lost = absent_classes(samples.task, kept.targets)

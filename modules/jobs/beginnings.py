@@ -8,8 +8,9 @@ from modules.config.errors import OptionError, UserError
 from modules.config.schema import Config
 from modules.data.preprocessing import Preprocessing
 from modules.data.sources import statistics
-from modules.models.build import Network, brings_weights, build_network, check_name, normalisation
+from modules.models.build import Network, build_network
 from modules.models.freezing import find_frozen
+from modules.models.names import brings_weights, check_name, normalisation
 from modules.runs.checkpoint import load_checkpoint
 from modules.runs.directory import RunDirectory
 from modules.training.phases import make_phases

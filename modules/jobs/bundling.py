@@ -10,7 +10,7 @@ from typing import Any, BinaryIO
 
 from modules.compute.storage import write_atomically
 from modules.config.command_line import Command
-from modules.config.errors import DataError, shorten
+from modules.config.errors import DataError, counted, shorten
 from modules.config.printer import to_ini
 from modules.config.reader import read_config
 from modules.config.schema import SECTIONS, Config
@@ -55,7 +55,7 @@ def bundle(command: Command) -> list[str]:
     contents = _contents(_config_inside(config, runs), runs)
     write_atomically(path, lambda file: _write_zip(file, contents))
     size = path.stat().st_size / 2**20
-    lines = [f"{path}: {len(contents)} files, {size:,.1f} MiB, {sum(len(run.checkpoints) for run in runs)} models"]
+    lines = [f"{path}: {len(contents)} files, {size:,.1f} MiB, {counted(sum(len(run.checkpoints) for run in runs), 'model')}"]
     return lines if command.quiet else [*lines, "unpacked anywhere: python inference.py settings.data_path=/where/the/test/is"]
 
 

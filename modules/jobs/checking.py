@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from modules.config.errors import gather, shorten
+from modules.config.errors import counted, gather, shorten
 from modules.config.schema import Config
 from modules.data.loaders import image_workers
 from modules.data.metadata import describe_inputs
@@ -17,8 +17,9 @@ from modules.jobs.asking import ask_template
 from modules.jobs.bad_images import refuse_bad_images
 from modules.jobs.failures import short_of_memory, told
 from modules.jobs.remarks import say
-from modules.models.build import Network, full_name
+from modules.models.build import Network
 from modules.models.freezing import count_trained, find_frozen
+from modules.models.names import full_name
 from modules.prediction.submission import read_answers
 from modules.prediction.template import Template
 from modules.reporting.sinks import Silence
@@ -46,7 +47,7 @@ def check_plan(plan: Plan) -> list[str]:
         *_describe(plan, len(test)),
         _describe_network(plan, network),
         *phases,
-        f"submits   {len(template.ids)} rows, {template.form}",
+        f"submits   {counted(len(template.ids), 'row')}, {template.form}",
         f"one batch, forward and back: loss {outcome.loss:.4f}",
     ]
 
@@ -78,7 +79,7 @@ def _describe(plan: Plan, test_samples: int) -> list[str]:
         *describe_inputs(samples.task.inputs),
         _describe_folds(plan),
         f"images    {plan.preprocessing.channels} x {size.height} x {size.width}, {plan.preprocessing.resize}",
-        f"steps     {sum(steps) * epochs:,}: {epochs} epochs of {', '.join(map(str, steps))} steps, at most",
+        f"steps     {sum(steps) * epochs:,}: {counted(epochs, 'epoch')} of {', '.join(map(str, steps))} steps, at most",
         f"device    {plan.process.describe()}",
     ]
     if samples.groups is not None:

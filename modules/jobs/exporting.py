@@ -22,8 +22,8 @@ from modules.config.schema import Config, Inference
 from modules.config.tasks import choose_loss
 from modules.config.values import Size
 from modules.jobs.trained import Checkpoint, TrainedRun, open_trained, restore_member
-from modules.models.build import WITH_AUXILIARY, is_own
 from modules.models.heads import APPENDED, find_stem
+from modules.models.names import WITH_AUXILIARY, is_own
 from modules.models.own_models import own_arguments
 from modules.prediction.logits import network_outputs
 

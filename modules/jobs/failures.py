@@ -6,9 +6,9 @@ import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from modules.compute.own_code import explain, fails_in_own
+from modules.compute.own_code import FAILURES, explain, fails_in_own
 from modules.compute.process import is_out_of_memory
-from modules.config.errors import DataError, UserError
+from modules.config.errors import DataError, UserError, counted
 from modules.data.loaders import explain_worker_death
 
 
@@ -19,7 +19,7 @@ def told(short_of_memory: str) -> Iterator[None]:
         yield
     except UserError:
         raise
-    except Exception as error:
+    except FAILURES as error:
         if is_out_of_memory(error):
             raise DataError(short_of_memory) from None
         death = explain_worker_death(error)
@@ -32,5 +32,5 @@ def told(short_of_memory: str) -> Iterator[None]:
 
 
 def short_of_memory(batch_size: int, height: int, width: int) -> str:
-    message = f"not enough memory for batches of {batch_size} images of {height} x {width}"
+    message = f"not enough memory for batches of {counted(batch_size, 'image')} of {height} x {width}"
     return f"{message}; lower hyper_params.batch_size or data.image_size"

@@ -14,8 +14,9 @@ from modules.jobs.beginnings import resolve_pretrained
 from modules.jobs.bundling import bundle
 from modules.jobs.exporting import export
 from modules.jobs.showing import show_data
-from modules.models.build import build_network, check_name, is_own
+from modules.models.build import build_network
 from modules.models.freezing import freeze
+from modules.models.names import check_name, is_own
 from modules.prediction.logits import network_outputs
 from modules.reporting.model_table import describe_model
 

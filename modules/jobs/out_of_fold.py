@@ -13,7 +13,7 @@ import numpy as np
 
 from modules.compute.process import Process
 from modules.compute.storage import write_json, write_text
-from modules.config.errors import DataError, UserError
+from modules.config.errors import DataError, UserError, counted
 from modules.config.schema import Config
 from modules.data.samples import Rows, Samples
 from modules.data.sources import contest_folder, load_train
@@ -102,7 +102,11 @@ def _check_same(samples: Samples, row_of: dict[str, int], ids: Sequence[Any], ta
     assert samples.targets is not None
     missing = sum(str(name) not in row_of for name in ids)
     if missing or not same_question(samples.task, run.task):
-        raise DataError(f"the training table has changed since ({missing} ids are gone)" if missing else "its classes have changed since")
+        raise DataError(
+            f"the training table has changed since ({counted(missing, 'id is', 'ids are')} gone)"
+            if missing
+            else "its classes have changed since"
+        )
     if samples.task.inputs != run.task.inputs:
         raise DataError("its metadata columns have changed since")
     if not np.array_equal(samples.targets[[row_of[str(name)] for name in ids]], targets):

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from modules.config.comparison import LEARNT, differences
-from modules.config.errors import DataError, OptionError, shorten
+from modules.config.errors import DataError, OptionError, counted, shorten
 from modules.config.reader import read_config
 from modules.config.schema import Config
 from modules.jobs.remarks import say
@@ -28,7 +28,7 @@ def with_epochs_of(config: Config, name: str) -> Config:
         raise OptionError("split", "epochs_from", f"{run.name} has no best epoch: it validated nothing")
     epochs = max(1, round(float(np.mean(result["best_epochs"]))) - hyper.probe_epochs)
     if hyper.warmup_epochs >= epochs:
-        message = f"expected fewer than the {epochs} epochs of {run.name}, got '{hyper.warmup_epochs:g}'"
+        message = f"expected fewer than the {counted(epochs, 'epoch')} of {run.name}, got '{hyper.warmup_epochs:g}'"
         raise OptionError("hyper_params", "warmup_epochs", message)
     say(f"epochs = {epochs}: the mean best epoch of {run.name}, which came after {shorten(result['best_epochs'], 10)} epochs")
     _warn_of_differences(config, run)

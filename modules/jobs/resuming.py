@@ -7,7 +7,7 @@ from hashlib import sha256
 
 import numpy as np
 
-from modules.config.errors import DataError, shorten
+from modules.config.errors import DataError, counted, shorten
 from modules.config.schema import Config
 from modules.data.samples import Samples
 from modules.data.splits import Fold, folds_of_validations
@@ -27,7 +27,9 @@ def as_they_were(samples: Samples, run: RunDirectory) -> tuple[Samples, tuple[Fo
     row_of = {str(name): row for row, name in enumerate(samples.ids)}
     missing = [name for name in dict.fromkeys(ids) if name not in row_of]
     if missing:
-        raise DataError(f"{run.folds}: {len(missing)} samples are not in the training table any more: {shorten(missing)}")
+        raise DataError(
+            f"{run.folds}: {counted(len(missing), 'sample is', 'samples are')} not in the training table any more: {shorten(missing)}"
+        )
     place_of = {name: place for place, name in enumerate(dict.fromkeys(ids))}
     kept = samples.take(np.array([row_of[name] for name in place_of], dtype=np.int64))
     refuse_bad_images(kept)
@@ -45,7 +47,8 @@ def computed_as_before(config: Config, run: RunDirectory) -> Config:
     """What was `auto` when the run began, and its number of threads, as they were chosen then."""
     chosen = run.read_environment()
     if config.compute.threads not in (0, chosen["threads"]):
-        say(f"warning: the run was begun with {chosen['threads']} threads; with {config.compute.threads} it goes on a little differently")
+        threads = counted(chosen["threads"], "thread")
+        say(f"warning: the run was begun with {threads}; with {config.compute.threads} it goes on a little differently")
     settings = replace(config.settings, precision=chosen["precision"], channels_last=chosen["channels_last"])
     return replace(config, settings=settings, compute=replace(config.compute, threads=config.compute.threads or chosen["threads"]))
 

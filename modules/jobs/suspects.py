@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from modules.compute.storage import write_text
+from modules.config.errors import counted
 from modules.data.samples import Rows, Samples
 from modules.prediction.predictions import to_csv
 from modules.prediction.suspects import WRONG, count_wrong, rank_suspects
@@ -33,5 +34,5 @@ def write_suspects(file: Path, samples: Samples, rows: Rows, folds: Rows, values
     table.insert(0, "id", samples.ids[found])
     write_text(file, to_csv(table))
     wrong = count_wrong(table)
-    more = f"; {wrong} look wrong: the probability of their own label is less than {WRONG:g}" if wrong else ""
-    return [f"labels to look at again: {file}, {len(table)} training images, the least believed first{more}"]
+    more = f"; of {wrong} the own label looks wrong, with a probability of less than {WRONG:g}" if wrong else ""
+    return [f"labels to look at again: {file}, {counted(len(table), 'training image')}, the least believed first{more}"]

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from modules.compute.storage import write_text
-from modules.config.errors import DataError, UserError, shorten
+from modules.config.errors import DataError, UserError, counted, shorten
 from modules.config.schema import Config
 from modules.data.copies import Copies, find_copies
 from modules.data.duplicates import describe_duplicates, number_contents
@@ -50,9 +50,11 @@ def suspect_folds(samples: Samples, folds: tuple[Fold, ...]) -> list[str]:
     torn = [] if samples.groups is None else divided(samples.groups, folds)
     rare, found = never_trained(samples, folds), []
     if torn:
-        found.append(f"warning: {len(torn)} groups are in several folds, so that scores are too good: {shorten(torn)}; see [split] method")
+        many = counted(len(torn), "group is", "groups are")
+        found.append(f"warning: {many} in several folds, so that scores are too good: {shorten(torn)}; see [split] method")
     if rare:
-        found.append(f"warning: {len(rare)} classes or labels are so rare that a fold trains without any sample of them: {shorten(rare)}")
+        many = counted(len(rare), "class or label is", "classes or labels are")
+        found.append(f"warning: {many} so rare that a fold trains without any sample: {shorten(rare)}")
     return found
 
 

@@ -12,9 +12,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from modules.compute.own_code import explain
-from modules.config.errors import DataError, OptionError, nearest
-from modules.config.own_code import FORM, own_code
+from modules.config.errors import DataError, OptionError, counted
 from modules.config.schema import Model
 from modules.config.values import Size
 from modules.models.heads import (
@@ -31,8 +29,9 @@ from modules.models.heads import (
     replace_stem,
 )
 from modules.models.hub import timm_file, torchvision_state
-from modules.models.metadata import JOINED, join_head, remove_head, try_out
-from modules.models.own_models import check_own_model, make_own_model, takes
+from modules.models.metadata import JOINED, join_head, remove_head
+from modules.models.names import WITH_AUXILIARY, is_own
+from modules.models.own_models import make_own_model
 from modules.models.pooling import set_pooling
 from modules.models.regularisation import (
     check_drop_path,
@@ -42,12 +41,10 @@ from modules.models.regularisation import (
     set_torchvision_drop_path,
     set_torchvision_dropout,
 )
+from modules.models.trying import check_forward, look_at, shape_of
 from modules.models.weights import State, Trained, load_weights, read_weights
 
-HALF = (0.5, 0.5, 0.5)
-IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 REGULARISATION = {"drop_rate": "dropout", "drop_path_rate": "drop_path"}  # timm's arguments, our options
-WITH_AUXILIARY = ("googlenet", "inception_v3")  # torchvision's; trained on pixels normalised with HALF
 
 
 @dataclass(frozen=True)
@@ -64,50 +61,6 @@ class Network:
     def last(self) -> tuple[str, ...]:
         """Of the head, the layers that give the logits."""
         return (f"{JOINED}.output",) if self.head == (JOINED,) else self.head
-
-
-def check_name(model: Model) -> None:
-    """Raises OptionError with the three nearest names where the library has no such model; or where code of one's own will not do."""
-    if is_own(model):
-        check_own_model(model)
-        return
-    if ":" in model.name:
-        raise OptionError("model", "name", f"expected a model of {model.library}, or {FORM} for one of your own, got '{model.name}'")
-    names = _timm_names(model.name) if model.library == "timm" else _torchvision_names()
-    if model.name not in names:
-        close = nearest(model.name, names, 3)
-        advice = f"the nearest are {', '.join(close)}" if close else f"{model.library} has {len(names)} models, none of a name like it"
-        raise OptionError("model", "name", f"{model.library} has no classification model '{model.name}'; {advice}")
-
-
-def is_own(model: Model) -> bool:
-    """Whether it is code of one's own; `library` means nothing then."""
-    return own_code(model.name) is not None
-
-
-def full_name(model: Model) -> str:
-    """As it is told: with its library, where it is of one."""
-    return model.name if is_own(model) else f"{model.library} {model.name}"
-
-
-def brings_weights(model: Model) -> bool:
-    """Whether pretrained = true can mean anything: code of one's own must take the word."""
-    return not is_own(model) or "pretrained" in takes(model)
-
-
-def normalisation(model: Model, pretrained: bool | str) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Mean and standard deviation, a channel, that the model's pretrained weights expect; .5 where there are none.
-
-    Of a model of one's own ImageNet's: it cannot tell.
-    """
-    if pretrained is False or (model.name in WITH_AUXILIARY and model.library == "torchvision"):
-        return HALF, HALF
-    if model.library == "torchvision" or is_own(model):
-        return IMAGENET
-    import timm
-
-    cfg = timm.get_pretrained_cfg(model.name)
-    return (tuple(cfg.mean), tuple(cfg.std)) if cfg is not None else IMAGENET
 
 
 def build_network(model: Model, classes: int, channels: int, size: Size, pretrained: bool | str | Trained, metadata: int = 0) -> Network:
@@ -128,7 +81,7 @@ def build_network(model: Model, classes: int, channels: int, size: Size, pretrai
         set_grad_checkpointing(network.module, model.library, model.name)
     if not _keeps_head(pretrained):
         init_head(network.module, network.last, model.head_init, pretrained is not False)
-    _check_forward(network.module, model, classes, channels, size)
+    check_forward(network.module, model, classes, channels, size)
     image = torch.rand(1, channels, *size, generator=torch.Generator().manual_seed(0))
     if model.head_init == "zeros" and not _keeps_head(pretrained):
         check_zeros(network.module, network.head, image)
@@ -200,9 +153,9 @@ def _regularisation(model: Model) -> dict[str, float]:
 
 def _append(module: nn.Module, model: Model, classes: int, channels: int, size: Size) -> tuple[str, ...]:
     """Appends a head to all that the model gives for one image. Returns its name; raises OptionError where that is no row of numbers."""
-    logits = _look_at(module, model, 1, channels, size)
+    logits = look_at(module, model, 1, channels, size)
     if not isinstance(logits, torch.Tensor) or logits.ndim != 2 or len(logits) != 1:
-        raise OptionError("model", "head", f"{model.name} gives {_shape_of(logits)} for one image, which no layer can follow; use replace")
+        raise OptionError("model", "head", f"{model.name} gives {shape_of(logits)} for one image, which no layer can follow; use replace")
     append_head(module, logits.shape[1], classes)
     if model.dropout > 0:
         drop_inputs(module, APPENDED, model.dropout)
@@ -217,7 +170,7 @@ def _join(
     remove_head(module, network.head)
     if model.dropout > 0:  # the new head has its own, which would hide that the model has none
         check_dropout(module, model.name, model.dropout, torch.zeros(1, channels, *size))
-    join_head(module, _look_at(module, model, 1, channels, size), model.name, metadata, classes, model.dropout)
+    join_head(module, look_at(module, model, 1, channels, size), model.name, metadata, classes, model.dropout)
     if _keeps_head(pretrained):
         state = read_weights(Path(str(pretrained)))
         own = {name.removeprefix(f"{JOINED}."): tensor for name, tensor in state.items() if name.startswith(f"{JOINED}.")}
@@ -268,7 +221,7 @@ def _from_torchvision(model: Model, classes: int, channels: int, size: Size, pre
         _load_pretrained(module, state, str(pretrained), (stem,), channels, keep_stem, () if _keeps_head(pretrained) else (head,))
     if channels != 3 and not isinstance(pretrained, Trained):
         init_stem(module, stem, model.stem_init)
-    if model.dropout > 0 and model.head == "replace":
+    if model.dropout > 0 and model.head != "append":
         set_torchvision_dropout(module, head, model.dropout)
     if model.drop_path > 0:
         set_torchvision_drop_path(module, model.drop_path)
@@ -285,7 +238,7 @@ def _from_own(model: Model, classes: int, channels: int, size: Size, pretrained:
             raise OptionError("model", "head", f"{fault}, or use replace")
         names = _append(module, model, classes, channels, size)
     else:
-        _check_forward(module, model, classes, channels, size)
+        check_forward(module, model, classes, channels, size)
         names = (_own_head(module, model, classes),)
     if not isinstance(pretrained, bool):
         state = read_weights(Path(str(pretrained)))
@@ -302,10 +255,8 @@ def _from_own(model: Model, classes: int, channels: int, size: Size, pretrained:
 def _own_head(module: nn.Module, model: Model, classes: int) -> str:
     names = layers_with(module, classes)
     if not names:
-        message = (
-            f"{model.name} gives a model without a last layer, a torch.nn.Linear or Conv2d of {classes} outputs, that could be its head"
-        )
-        raise OptionError("model", "name", message)
+        layer = f"a torch.nn.Linear or Conv2d of {counted(classes, 'output')}"
+        raise OptionError("model", "name", f"{model.name} gives a model without a last layer, {layer}, that could be its head")
     return names[-1]
 
 
@@ -339,56 +290,8 @@ def _check_old_head(module: nn.Module, state: State, source: str) -> None:
     for name in [name for name in layers_with(module, outputs) if name != APPENDED][-1:]:
         own, given = module.get_parameter(f"{name}.weight"), state.get(f"{name}.weight")
         if given is not None and len(given) != outputs and given.shape[1:] == own.shape[1:]:
-            fault = f"their head {name} has {len(given)} outputs, and head = append keeps the model's own, with {outputs}"
+            fault = f"their head {name} has {counted(len(given), 'output')}, and head = append keeps the model's own, with {outputs}"
             raise DataError(f"{source}: {fault}; use replace")
-
-
-def _check_forward(module: nn.Module, model: Model, classes: int, channels: int, size: Size) -> None:
-    """Raises OptionError where the model fails on images, or does not give a number a class for each.
-
-    Of a library's model one image tells enough; code of one's own may have forgotten that there are several.
-    """
-    for images in (1, 2) if is_own(model) else (1,):
-        logits = _look_at(module, model, images, channels, size)
-        if not isinstance(logits, torch.Tensor) or logits.shape != (images, classes):
-            number = "one image" if images == 1 else f"{images} images"
-            message = f"{model.name} gives {_shape_of(logits)} for {number}; expected ({images}, {classes}), a number a class"
-            raise OptionError("model", "name", message)
-
-
-def _look_at(module: nn.Module, model: Model, images: int, channels: int, size: Size) -> Any:
-    """What the model gives for so many images. Raises OptionError where it fails."""
-    was_training = module.training
-    module.eval()
-    try:
-        with torch.no_grad():
-            return try_out(module, torch.zeros(images, channels, *size))
-    except Exception as error:
-        shape = f"{channels} x {size.height} x {size.width}"
-        fault = f"{model.name} fails on {f'a {shape} image' if images == 1 else f'{images} images of {shape}'}"
-        if is_own(model):
-            raise OptionError("model", "name", f"{fault}: {explain(error)}") from None
-        raise OptionError("data", "image_size", f"{fault}: {' '.join(str(error).split())}") from None
-    finally:
-        module.train(was_training)
-
-
-def _shape_of(output: Any) -> str:
-    return str(tuple(output.shape)) if isinstance(output, torch.Tensor) else type(output).__name__
-
-
-def _timm_names(name: str) -> list[str]:
-    """timm's architectures, and where a pretrained tag is asked for (`resnet18.a1_in1k`) the tagged names too."""
-    import timm
-
-    names: list[str] = timm.list_models()
-    return names + timm.list_models(pretrained=True) if "." in name else names
-
-
-def _torchvision_names() -> list[str]:
-    import torchvision
-
-    return list(torchvision.models.list_models(module=torchvision.models))
 
 
 def _as_names(names: Any) -> tuple[str, ...]:

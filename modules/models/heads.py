@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from modules.config.errors import OptionError
+from modules.config.errors import OptionError, counted
 from modules.models.metadata import try_out
 
 
@@ -19,7 +19,7 @@ def find_head(module: nn.Module, outputs: int) -> str:
     """
     names = layers_with(module, outputs)
     if not names:
-        raise OptionError("model", "name", f"no layer with {outputs} outputs was found to replace")
+        raise OptionError("model", "name", f"no layer with {counted(outputs, 'output')} was found to replace")
     return names[-1]
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from modules.compute.own_code import explain, load, signature_of
+from modules.compute.own_code import FAILURES, explain, load, signature_of
 from modules.compute.process import is_out_of_memory
 from modules.config.errors import DataError, OptionError, hint
 
@@ -42,7 +42,7 @@ class OwnLoss:
             self.function.to(logits.device)
         try:
             found = self.function(logits.float(), targets)
-        except Exception as error:
+        except FAILURES as error:
             if is_out_of_memory(error):
                 raise
             raise DataError(f"{self.code} fails: {explain(error)}") from None
@@ -57,7 +57,7 @@ def load_loss(code: str, kind: str) -> OwnLoss:
     try:
         function = found() if isinstance(found, type) else found
         signature = signature_of(function.forward if isinstance(function, nn.Module) else function, code)
-    except Exception as error:
+    except FAILURES as error:
         raise OptionError("hyper_params", "loss", f"{code}() fails: {explain(error)}") from None
     try:
         signature.bind(*GIVEN)

@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import nn
 
-from modules.compute.own_code import explain, load, signature_of
+from modules.compute.own_code import FAILURES, explain, load, signature_of
 from modules.config.errors import OptionError, hint
 from modules.config.schema import Model
 from modules.config.values import Size
@@ -66,7 +66,7 @@ def make_own_model(model: Model, classes: int | None, channels: int, size: Size,
     arguments = own_arguments(model, classes, channels, size, pretrained)
     try:
         module = function(**arguments)
-    except Exception as error:
+    except FAILURES as error:
         called = ", ".join(f"{name}={value}" for name, value in arguments.items())
         raise OptionError("model", "name", f"{model.name}({called}) fails: {explain(error)}") from None
     if not isinstance(module, nn.Module):

@@ -6,24 +6,21 @@ probability, in one column), the template's own cells say; then the metric. What
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
 import pandas as pd
 
-from modules.config.errors import DataError, OptionError, shorten
+from modules.config.errors import DataError, OptionError, counted, shorten
 from modules.data.row_ids import asked_names
 from modules.data.tables import is_index
 from modules.data.task import SUM_TO_ONE, Task
+from modules.prediction.cells import Cells, are_fractions, are_numbers, first_fraction, name_separator, separator_in, unknown_names
 from modules.prediction.matching import match_names, tell_name_difference
 from modules.prediction.metrics import Metric
 
 Kind = Literal["label", "list", "top", "flag", "probability", "number"]
-Cells = Sequence[str]
-
-SEPARATORS = {" ": "a space", ",": "a comma", ", ": "a comma and a space", ";": "a semicolon", "|": "a pipe"}
-SEEN = (", ", ",", ";", "|", " ")  # of two that separate known names, the first
 WARNING = "warning: "
 NOUNS = {"regression": "number", "multioutput": "output", "multilabel": "label"}
 
@@ -102,7 +99,7 @@ def _could_take(name: str, cells: Cells, question: Question) -> bool:
     """Whether a column could be one for predictions: it is blank, or holds numbers, or known names; no numbers of rows."""
     if is_index(name):
         return False
-    return _are_numbers(cells) or not _unknown(cells, question.task.classes, question.between)
+    return are_numbers(cells) or not unknown_names(cells, question.task.classes, question.between)
 
 
 def _in_columns(where: str, columns: Mapping[str, Cells], question: Question) -> Form | None:
@@ -169,7 +166,7 @@ def _in_one(where: str, name: str, cells: Cells, question: Question) -> Form:
 def _class_or_number(name: str, cells: Cells, question: Question) -> Form:
     """Fractions in the template want a number; whole ones, which are classes and numbers both, go by the metric."""
     of_labels = question.metric.takes == "labels"
-    if of_labels and not _are_fractions(cells, question.task.classes):
+    if of_labels and not are_fractions(cells, question.task.classes):
         return _class(name, cells, question)
     remarks = (f"{WARNING}{_holds_fractions(cells)}; numbers are written, and no classes",) if of_labels else ()
     return Form("number", (name,), (0,), f"a number in column '{name}'", remarks=remarks)
@@ -178,14 +175,14 @@ def _class_or_number(name: str, cells: Cells, question: Question) -> Form:
 def _class_or_probability(name: str, cells: Cells, question: Question) -> Form:
     """Fractions in the template want a probability, and names of classes a class; numbers that may be either go by the metric."""
     classes, metric = question.task.classes, question.metric
-    seen = _separator_in(cells, classes)
+    seen = separator_in(cells, classes)
     if metric.name == "map" or seen is not None:
         return _top(name, cells, seen, question)
-    fractions = _are_fractions(cells, classes)
+    fractions = are_fractions(cells, classes)
     if len(classes) > 2 or question.task.kind == "multioutput":
         told = f"{WARNING}{_holds_fractions(cells)}, but one column takes no probabilities of {len(classes)} classes" if fractions else ""
         return _class(name, cells, question, told)
-    names = any(cells) and not _are_numbers(cells) and not _unknown(cells, classes, None)
+    names = any(cells) and not are_numbers(cells) and not unknown_names(cells, classes, None)
     if not fractions and (names or metric.takes == "labels"):
         told = f"{WARNING}it holds classes; they are written, although the metric {metric.name} takes probabilities"
         return _class(name, cells, question, told if metric.takes == "values" else "")
@@ -203,7 +200,7 @@ def _although(cells: Cells, metric: Metric) -> tuple[str, ...]:
 
 
 def _holds_fractions(cells: Cells) -> str:
-    return f"it holds fractions such as {_first_fraction(cells)}"
+    return f"it holds fractions such as {first_fraction(cells)}"
 
 
 def _class(name: str, cells: Cells, question: Question, remark: str = "") -> Form:
@@ -219,77 +216,44 @@ def _top(name: str, cells: Cells, seen: str | None, question: Question) -> Form:
         count = max(len(cell.split(between)) for cell in cells)
         remarks = (f"{WARNING}its cells hold up to {count} classes, so that as many are written; the metric for that is map",)
     _check_separates(between, classes, name)
-    words = f"the {count} most probable classes in column '{name}', separated by {_called(between)}"
+    words = (
+        f"the {counted(count, 'most probable class', 'most probable classes')} in column '{name}', separated by {name_separator(between)}"
+    )
     return Form("top", (name,), (0,), words, between=between, top=count, remarks=remarks)
 
 
 def _list(name: str, cells: Cells, question: Question) -> Form:
     classes = question.task.classes
-    between = _separator_in(cells, classes) or question.between
+    between = separator_in(cells, classes) or question.between
     _check_separates(between, classes, name)
-    told = f"labels are separated by {_called(between)} in it, and by {_called(question.between)} in training; they are written as in it"
+    here, before = name_separator(between), name_separator(question.between)
+    told = f"labels are separated by {here} in it, and by {before} in training; they are written as in it"
     remarks = (told,) if between.strip() != question.between.strip() else ()
-    words = f"the labels in column '{name}', separated by {_called(between)}"
+    words = f"the labels in column '{name}', separated by {here}"
     return Form("list", (name,), (0,), words, between=between, remarks=(*remarks, *_strange(cells, question, between)))
 
 
 def _flag_or_probability(cells: Cells, metric: Metric) -> tuple[Kind, tuple[str, ...]]:
-    if metric.takes == "labels" and not _are_fractions(cells, ()):
+    if metric.takes == "labels" and not are_fractions(cells, ()):
         return "flag", ()
     return "probability", _although(cells, metric)
 
 
 def _strange(cells: Cells, question: Question, between: str | None) -> tuple[str, ...]:
     """A remark on names in the template that training does not know; 0 is a placeholder, and so is a blank cell."""
-    unknown = [name for name in _unknown(cells, question.task.classes, between) if name != "0"]
+    unknown = [name for name in unknown_names(cells, question.task.classes, between) if name != "0"]
     if not unknown:
         return ()
     known = f"no {question.noun} of training ({shorten(question.task.classes, 3)})"
     return (f"{WARNING}it holds {shorten(unknown, 3)}, which is {known}; what is written is called as in training",)
 
 
-def _unknown(cells: Cells, known: Collection[str], between: str | None) -> list[str]:
-    """The names in cells that are not blank, and not known."""
-    distinct = dict.fromkeys(cell for cell in cells if cell and cell not in known)
-    parts = distinct if between is None else [part for cell in distinct for each in cell.split(between) if (part := each.strip())]
-    return sorted({part for part in parts if part not in known})
-
-
-def _separator_in(cells: Cells, known: Collection[str]) -> str | None:
-    """What separates known names in those cells that hold several; None where none does."""
-    names = set(known)
-    several = {cell for cell in cells if cell and cell not in names}
-    for between in SEEN:
-        split = [cell.split(between) for cell in several if between in cell]
-        if split and all(part in names for parts in split for part in parts):
-            return between
-    return None
-
-
 def _check_separates(between: str, names: Iterable[str], column: str) -> None:
     torn = [name for name in names if between in name]
     if torn:
-        told = f"{len(torn)} names hold {_called(between)}, which separates them in column '{column}': {shorten(map(repr, torn), 3)}"
+        many = counted(len(torn), "name holds", "names hold")
+        told = f"{many} {name_separator(between)}, which separates names in column '{column}': {shorten(map(repr, torn), 3)}"
         raise OptionError("data", "label_separator", f"{told}; name another one")
-
-
-def _called(between: str) -> str:
-    return SEPARATORS.get(between, repr(between))
-
-
-def _are_numbers(cells: Cells) -> bool:
-    """Whether there are numbers, and nothing else but blank cells."""
-    there = [cell for cell in cells if cell]
-    return bool(there) and bool(pd.to_numeric(pd.Series(there), errors="coerce").notna().all())
-
-
-def _are_fractions(cells: Cells, classes: Collection[str]) -> bool:
-    """Whether the cells are numbers and some of them not whole, where those are no classes."""
-    return _are_numbers(cells) and bool(_first_fraction(cells)) and bool(_unknown(cells, classes, None))
-
-
-def _first_fraction(cells: Cells) -> str:
-    return next((cell for cell in cells if cell and float(cell) % 1), "")
 
 
 def _mismatch(where: str, columns: Mapping[str, Cells], question: Question) -> DataError:

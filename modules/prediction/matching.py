@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from modules.config.errors import hint, shorten
+from modules.config.errors import counted, hint, shorten
 from modules.data.sources.csv import IMAGE_SUFFIXES
 
 
@@ -54,14 +54,14 @@ def tell_id_difference(found: Sequence[str], known: Sequence[str]) -> str:
     missing, left = sorted(set(found) - set(known)), sorted(set(known) - set(found))
     told = []
     if missing:
-        told.append(f"{len(missing)} ids of the template are not in the test set ({shorten(missing, 3)})")
+        told.append(f"{counted(len(missing), 'id is', 'ids are')} in the template alone ({shorten(missing, 3)})")
     if left:
-        told.append(f"{len(left)} ids of the test set are not in the template ({shorten(left, 3)})")
+        told.append(f"{counted(len(left), 'id is', 'ids are')} in the test set alone ({shorten(left, 3)})")
     if missing and left:
         if _one_to_one(found, known, lambda name: name.lstrip("0")) is not None:
             told.append("they differ by zeros in front alone, which are lost where a program takes ids for numbers")
         elif both := {without_suffix(name) for name in missing} & {without_suffix(name) for name in left}:
-            told.append(f"{len(both)} of them differ by the image's suffix alone, and the others do not")
+            told.append(f"{len(both)} of them would fit but for the image's suffix, and the others would not")
     return "; ".join(told)
 
 

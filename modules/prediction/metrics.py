@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn import metrics
 
-from modules.config.errors import DataError, OptionError
+from modules.config.errors import DataError, OptionError, counted
 from modules.config.own_code import own_code
 from modules.config.schema import HyperParams
 from modules.config.tasks import choose_metric
@@ -47,7 +47,7 @@ class Metric:
         given = decision.decide(task, values) if self.takes == "labels" else values
         score = float(self.score(targets, given, task))
         if not math.isfinite(score):
-            raise DataError(f"{self.name} of {len(targets)} rows is {score}, which is no number")
+            raise DataError(f"{self.name} of {counted(len(targets), 'row')} is {score}, which is no number")
         return score
 
 

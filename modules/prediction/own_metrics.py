@@ -8,8 +8,8 @@ from typing import Any, Literal
 
 import numpy as np
 
-from modules.compute.own_code import explain, load, signature_of
-from modules.config.errors import DataError, OptionError, hint
+from modules.compute.own_code import FAILURES, explain, load, signature_of
+from modules.config.errors import DataError, OptionError, counted, hint
 from modules.data.task import Targets, Task
 from modules.prediction.predictions import Values
 
@@ -45,8 +45,8 @@ def load_score(code: str) -> tuple[Callable[..., float], bool, Literal["labels",
         more = {CLASSES: task.columns} if names else {}
         try:
             found = function(np.array(targets), np.array(given), **more)
-        except Exception as error:
-            raise DataError(f"{code} fails on {len(targets)} rows: {explain(error)}") from None
+        except FAILURES as error:
+            raise DataError(f"{code} fails on {counted(len(targets), 'row')}: {explain(error)}") from None
         return _number(found, code, len(targets))
 
     return score, greater, WORDS[takes]
@@ -64,7 +64,7 @@ def _number(found: Any, code: str, rows: int) -> float:
     except (TypeError, ValueError):
         raise DataError(f"{code} gives no number; expected one for all {rows} rows") from None
     if not math.isfinite(number):
-        raise DataError(f"{code} gives {number} for {rows} rows; a score must be a number")
+        raise DataError(f"{code} gives {number} for {counted(rows, 'row')}; a score must be a number")
     return number
 
 

@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from modules.compute.storage import write_text
-from modules.config.errors import DataError
+from modules.config.errors import DataError, counted
 from modules.data.samples import Rows, Text
 from modules.data.tables import column
 from modules.data.task import SUM_TO_ONE, VALUED, Output, Targets, Task
@@ -160,7 +160,7 @@ def check_predictions(predictions: Predictions, where: str) -> None:
         return
     if not np.isfinite(values).all():
         what = "values" if task.kind in VALUED else "probabilities"
-        raise DataError(f"{where}: {int((~np.isfinite(values)).any(axis=1).sum())} rows have NaN or infinite {what}")
+        raise DataError(f"{where}: {counted(int((~np.isfinite(values)).any(axis=1).sum()), 'row has', 'rows have')} NaN or infinite {what}")
     if task.kind in VALUED:
         return
     outside = values.min() < 0 or values.max() > 1 + 1e-6

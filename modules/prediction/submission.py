@@ -15,7 +15,7 @@ from filelock import FileLock
 from numpy.typing import NDArray
 
 from modules.compute.storage import write_json, write_text
-from modules.config.errors import DataError, OptionError, shorten
+from modules.config.errors import DataError, OptionError, counted, shorten
 from modules.config.schema import Data
 from modules.data.labels import encode_targets
 from modules.data.samples import Text
@@ -123,9 +123,8 @@ def read_answers(path: Path, id_column: str, data: Data, test_ids: Text, task: T
     row_of = {name: row for row, name in enumerate(ids)}
     missing = [str(name) for name in test_ids if name not in row_of]
     if missing:
-        raise DataError(
-            f"{path}: {len(missing)} of {len(test_ids)} ids are not in it: {shorten(missing)}; blank [inference] answers if unknown"
-        )
+        many = counted(len(missing), "id is", "ids are")
+        raise DataError(f"{path}: {many} not in it, of {len(test_ids)}: {shorten(missing)}; blank [inference] answers if unknown")
     return encode_targets(table.iloc[[row_of[str(name)] for name in test_ids]], data, task, path)
 
 

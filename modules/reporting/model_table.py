@@ -7,8 +7,9 @@ from torchinfo import summary
 
 from modules.config.schema import Config
 from modules.config.values import format_value
-from modules.models.build import Network, full_name
+from modules.models.build import Network
 from modules.models.metadata import metadata_width
+from modules.models.names import full_name
 
 COLUMNS = ("input_size", "output_size", "num_params", "mult_adds", "trainable")
 DEPTH = 2  # levels of modules that fit a terminal

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from modules.config.errors import shorten
-from modules.models.build import full_name
+from modules.config.errors import counted, shorten
+from modules.models.names import full_name
 from modules.prediction.fitting import Fitted
 from modules.prediction.metrics import tell_score
 from modules.prediction.template import Template
@@ -60,7 +60,7 @@ def count_folds(count: int) -> str:
 
 
 def describe_submission(path: Path, template: Template, score: float | None, metric: str, output: Path | None = None) -> list[str]:
-    lines = [f"submission: {path}, {len(template.ids)} rows, {template.form}"]
+    lines = [f"submission: {path}, {counted(len(template.ids), 'row')}, {template.form}"]
     lines += [f"copied to: {output}"] if output is not None else []
     return lines if score is None else [*lines, f"score against the answers: {metric} {tell_score(score)}"]
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from modules.config.errors import DataError, OptionError, shorten
+from modules.config.errors import DataError, OptionError, counted, shorten
 from modules.config.own_code import own_code
 from modules.config.reader import read_config
 from modules.data.preprocessing import Preprocessing
@@ -71,7 +71,7 @@ class WarmStart:
                 load_best(self.run, self.result, fold.number)
 
     def _difference(self, number: int, here: set[str], there: set[str]) -> str:
-        counts = f"of the {len(here)} samples that fold {number} validates, {self.run.path} validated {len(here & there)} there"
+        counts = f"of the {counted(len(here), 'sample')} that fold {number} validates, {self.run.path} validated {len(here & there)} there"
         leaked = sorted(here - there)
         if leaked:
             counts = f"{counts}; {len(leaked)} that its model may have learnt from would be validated: {shorten(leaked)}"

@@ -38,7 +38,7 @@ def test_on_a_cpu_everything_is_chosen_by_rule() -> None:
         0,
         1,
     )
-    assert remarks == [] and process.describe() == "cpu, float32, 1 threads, 0 workers"
+    assert remarks == [] and process.describe() == "cpu, float32, 1 thread, 0 workers"
 
 
 def test_what_is_asked_for_is_taken() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import signal
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -203,6 +204,18 @@ def test_a_fault_of_the_program_keeps_its_traceback(error: Exception) -> None:
 
     with pytest.raises(type(error), match=r"^ours$"):
         run(job)
+
+
+@pytest.mark.usefixtures("ini")
+@pytest.mark.parametrize("status", [None, 0, 1, "bye"])
+@pytest.mark.parametrize("leave", [sys.exit, exit])
+def test_nobody_else_ends_the_script(leave: Callable[..., object], status: int | str | None, capsys: pytest.CaptureFixture[str]) -> None:
+    def job(command: Command) -> None:
+        leave(status)
+
+    assert run(job) == 2
+    line = job.__code__.co_firstlineno + 1
+    assert capsys.readouterr().err == f"test_command_line.py:{line} calls sys.exit(), and there is no result; raise an error there\n"
 
 
 @pytest.mark.usefixtures("ini")

@@ -6,7 +6,7 @@ from typing import NoReturn
 
 import pytest
 
-from modules.config.errors import ConfigError, DataError, OptionError, UserError, gather, hint, nearest, shorten
+from modules.config.errors import ConfigError, DataError, OptionError, UserError, counted, gather, hint, in_lines, nearest, shorten
 
 
 def fail(error: Exception) -> NoReturn:
@@ -60,3 +60,9 @@ def test_long_lists_are_cut_and_counted() -> None:
     assert shorten(range(5)) == "0, 1, 2, 3, 4"
     assert shorten(range(8), 3) == "0, 1, 2 and 5 more"
     assert shorten([]) == ""
+
+
+def test_one_thing_is_told_as_one() -> None:
+    assert [counted(count, "row") for count in (0, 1, 2)] == ["0 rows", "1 row", "2 rows"]
+    assert [counted(count, "label is", "labels are") for count in (0, 1, 2)] == ["0 labels are", "1 label is", "2 labels are"]
+    assert [in_lines(lines) for lines in ([6], [2, 6])] == ["in line 6", "in lines 2, 6"]

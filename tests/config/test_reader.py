@@ -335,7 +335,7 @@ def test_unfreezing_what_nothing_froze_too_early_or_too_late_is_told() -> None:
     frozen = "[model]\nfreeze = backbone\nunfreeze = 2: layer4, 9: all\n[hyper_params]\nepochs = 8\n"
     assert mistakes(frozen) == ("config.ini:3 [model] unfreeze: epoch 9 is never reached: there are 8 epochs",)
     assert mistakes(f"{frozen}probe_epochs = 2\n") == (
-        "config.ini:3 [model] unfreeze: the head is alone in the first 2 epochs, as probe_epochs says; begin later than 2",
+        "config.ini:3 [model] unfreeze: the head is alone for 2 epochs, as probe_epochs says; begin later than 2",
     )
     assert read(f"{frozen}probe_epochs = 1\n").hyper_params.probe_epochs == 1
 

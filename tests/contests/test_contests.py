@@ -9,7 +9,7 @@ import pytest
 import timm
 
 from modules.data.transforms import check_pipeline, make_train_pipeline
-from modules.models.build import check_name
+from modules.models.names import check_name
 from tests.contests.__main__ import main
 from tests.contests.entering import enter, overview, sections, settings_of
 from tests.contests.layouts import CONTESTS, Copy

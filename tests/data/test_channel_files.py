@@ -75,7 +75,7 @@ def test_the_suffix_of_a_channel_stands_before_that_of_the_file(name: str, suffi
 
 
 def test_a_path_out_of_the_folder_is_refused() -> None:
-    with pytest.raises(DataError, match=r"^train: 1 image paths lead out of the folder: '\.\./i1_red\.png'$"):
+    with pytest.raises(DataError, match=r"^train: 1 image path leads out of the folder: '\.\./i1_red\.png'$"):
         contest("../i1,a\nz,b\n")
 
 

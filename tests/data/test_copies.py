@@ -52,10 +52,10 @@ def test_near_pairs_are_told_with_where_they_are_and_what_to_do() -> None:
     near = pairs_of((0, 3, 2, 0.99), (0, 4, 2, 0.98), (3, 6, 4, 0.98), (0, 1, 6, 0.97))
     lines = find_copies(TRAIN, TEST, FOLDS, UNIQUE, near).describe(LABELS, "runs/a/duplicates.csv")
     assert lines == [
-        "warning: 2 pairs of near-duplicate images train folds that validate the other, so that scores are too good: a0 ~ a3, a0 ~ a4;"
+        "warning: near-duplicate images train folds that validate the other, so that scores are too good (2 pairs): a0 ~ a3, a0 ~ a4;"
         " give such one group in [data] group_column: runs/a/duplicates.csv has their groups",
-        "warning: 1 pairs of near-duplicate images have different labels: a0 ~ a3; see runs/a/duplicates.csv",
-        "warning: 1 pairs of near-duplicate images are in training and test set: a3 ~ t0 of the test; see runs/a/duplicates.csv",
+        "warning: near-duplicate images have different labels (1 pair): a0 ~ a3; see runs/a/duplicates.csv",
+        "warning: near-duplicate images are in training and test set (1 pair): a3 ~ t0 of the test; see runs/a/duplicates.csv",
     ]
 
 
@@ -63,7 +63,7 @@ def test_pairs_that_are_the_same_to_the_byte_are_not_told_twice() -> None:
     numbers = np.array([0, 1, 2, 0, 4, 5, 0, 7])
     copies = find_copies(TRAIN, TEST, FOLDS, numbers, pairs_of((0, 3, 0, 1.0), (3, 6, 0, 1.0)))
     assert copies.describe(LABELS, "file") == []
-    assert copies.count() == "3 pairs of images are the same to the byte, 0 nearly the same; 1 across folds, 2 across training and test set"
+    assert copies.count() == "pairs of images: 3 the same to the byte, 0 nearly the same; 1 across folds, 2 across training and test set"
     assert set(zip(copies.pairs.first.tolist(), copies.pairs.second.tolist(), strict=True)) == {(0, 3), (0, 6), (3, 6)}
 
 

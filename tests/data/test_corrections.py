@@ -37,7 +37,7 @@ def fails(corrections: str, **options: Any) -> list[str]:
 def test_named_rows_get_their_label_and_the_changes_are_counted(capsys: pytest.CaptureFixture[str]) -> None:
     samples = load("label,id,why\neel,7,looked at\ncat,a,as it was\n,b,not sure\n")
     assert labels(samples) == {"007": "dog", "7": "eel", "a": "cat", "b": "eel"}
-    assert capsys.readouterr().err == "fix.csv: 1 of 4 labels changed, by 3 rows\n"
+    assert capsys.readouterr().err == "fix.csv: 1 label of 4 changed, by 3 rows\n"
     assert Path("train.csv").read_text() == "id,label\n007,dog\n7,cat\na,cat\nb,eel\n"
 
 
@@ -56,12 +56,12 @@ def test_all_rows_and_all_labels_that_are_unknown_are_told_with_the_nearest() ->
 
 
 def test_the_same_row_twice_is_refused_with_its_lines() -> None:
-    assert fails("id,label\na,dog\na,eel\n") == ["fix.csv: 1 ids in column 'id' stand more than once: 'a' in lines 2 and 3"]
+    assert fails("id,label\na,dog\na,eel\n") == ["fix.csv, column 'id': 1 id stands more than once: 'a' in lines 2 and 3"]
 
 
 def test_a_table_without_the_columns_is_refused_beside_what_else_is_wrong() -> None:
     assert fails("id,lable\nA,dog\n") == [
-        "fix.csv: 1 rows are of no training sample: 'A' (did you mean a?)",
+        "fix.csv: 1 row is of no training sample: 'A' (did you mean a?)",
         "[data] corrections: fix.csv: expected columns of label with what they should be; it has lable (did you mean label?)",
     ]
     assert fails("name,label\na,dog\n")[0].startswith("[data] corrections: fix.csv has no column 'id'")
@@ -69,7 +69,7 @@ def test_a_table_without_the_columns_is_refused_beside_what_else_is_wrong() -> N
 
 def test_mistakes_of_the_training_table_are_told_besides() -> None:
     lines = fails("id,label\nz,dog\n", image_column="photo")
-    assert len(lines) == 2 and "fix.csv: 1 rows" in lines[0] and "train.csv has no column 'photo'" in lines[1]
+    assert len(lines) == 2 and "fix.csv: 1 row" in lines[0] and "train.csv has no column 'photo'" in lines[1]
 
 
 def test_folders_of_classes_are_corrected_by_path(capsys: pytest.CaptureFixture[str]) -> None:
@@ -79,12 +79,12 @@ def test_folders_of_classes_are_corrected_by_path(capsys: pytest.CaptureFixture[
             Path("train", name, f"{number}.png").touch()
     samples = load("id,label\ncat/1.png,dog\n", source="folder", sample_submission="sample_submission.csv")
     assert labels(samples) == {"cat/0.png": "cat", "cat/1.png": "dog", "dog/0.png": "dog", "dog/1.png": "dog"}
-    assert capsys.readouterr().err == "fix.csv: 1 of 4 labels changed, by 1 rows\n"
+    assert capsys.readouterr().err == "fix.csv: 1 label of 4 changed, by 1 row\n"
     assert fails("id,label\ncat/1.pgn,dot\n", source="folder") == [
-        "fix.csv: 1 rows are of no training sample: 'cat/1.pgn' (did you mean cat/1.png?)"
+        "fix.csv: 1 row is of no training sample: 'cat/1.pgn' (did you mean cat/1.png?)"
     ]
     assert fails("id,label\ncat/1.png,dot\n", source="folder") == [
-        "fix.csv, column 'label': 1 labels that no training sample has: 'dot' in line 2 (did you mean dog?)"
+        "fix.csv, column 'label': 1 label that no training sample has: 'dot' in line 2 (did you mean dog?)"
     ]
 
 
@@ -101,7 +101,7 @@ def test_several_columns_are_corrected_each_by_its_own_labels() -> None:
     options: dict[str, Any] = {"task": "multioutput", "label_columns": ("root", "tail"), "train_csv": "outputs.csv"}
     samples = load("id,tail,root\na,y,\nb,x,1\n", **options)
     assert samples.targets is not None and samples.targets.tolist() == [[0, 1], [0, 0], [1, 1]]
-    assert fails("id,tail\na,2\n", **options) == ["fix.csv, column 'tail': 1 labels that no training sample has: '2' in line 2"]
+    assert fails("id,tail\na,2\n", **options) == ["fix.csv, column 'tail': 1 label that no training sample has: '2' in line 2"]
 
 
 def test_a_number_may_be_any_other_number() -> None:
@@ -128,7 +128,7 @@ def test_an_image_keeps_one_class_where_a_column_a_class_has_a_single_1(cells: s
     options = {"train_csv": "hot.csv", "label_columns": ("cat", "dog")}
     assert labels(load("id,cat,dog\n7,0,1\n", **options)) == {"007": "dog", "7": "dog"}
     assert fails(f"id,cat,dog\n7,{cells}\n", **options) == [
-        "fix.csv: 1 samples would have no class, or several: '7' in line 2; write 0 or 1 in each of cat, dog"
+        "fix.csv: 1 sample would have no class, or several: '7' in line 2; write 0 or 1 in each of cat, dog"
     ]
 
 
@@ -136,4 +136,4 @@ def test_an_image_keeps_one_class_where_a_column_a_class_has_a_single_1(cells: s
 def test_a_cell_that_is_no_label_is_told_with_the_line_of_the_corrections(task: str, expected: str) -> None:
     Path("numbers.csv").write_text("id,cat,dog\n007,0,1\n7,1,0\n", encoding="utf-8")
     lines = fails("id,cat,dog\n7,,x\n", train_csv="numbers.csv", label_columns=("cat", "dog"), task=task)
-    assert lines == [f"fix.csv, column 'dog': expected {expected}; 1 cells are not: 'x' in line 2"]
+    assert lines == [f"fix.csv, column 'dog': expected {expected}; 1 cell is not: 'x' in line 2"]

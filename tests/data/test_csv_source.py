@@ -89,21 +89,21 @@ def test_where_some_images_lie_in_the_folder_itself_no_other_folder_is_looked_at
 
 def test_a_name_that_several_folders_have_is_refused() -> None:
     touch("train/a/1.jpg", "train/b/1.jpg", "train/b/2.jpg")
-    with pytest.raises(DataError, match=r"^train: 1 images lie in several folders below it: a/1.jpg, b/1.jpg; name one in train_images$"):
+    with pytest.raises(DataError, match=r"^train: 1 image lies in several folders below it: a/1.jpg, b/1.jpg; name one in train_images$"):
         contest("id,label\n1.jpg,a\n2.jpg,b\n")
 
 
 def test_a_link_below_the_folder_that_leads_out_of_it_is_refused() -> None:
     touch("secret/1.jpg", "train/a/2.jpg")
     Path("train/a/1.jpg").symlink_to(Path("secret/1.jpg").resolve())
-    with pytest.raises(DataError, match=r"^train: 1 image paths lead out of the folder: 'a/1.jpg'$"):
+    with pytest.raises(DataError, match=r"^train: 1 image path leads out of the folder: 'a/1.jpg'$"):
         contest("id,label\n1.jpg,a\n2.jpg,b\n")
 
 
 def test_several_rows_may_share_an_image_but_not_an_id() -> None:
     samples = contest("id,path,label\n1,x.jpg,c\n2,x.jpg,d\n", image_column="path")
     assert samples.images.files.tolist() == ["x.jpg", "x.jpg"]
-    with pytest.raises(DataError, match=r"^train\.csv: 1 ids in column 'id' stand more than once: '1' in lines 2 and 3$"):
+    with pytest.raises(DataError, match=r"^train\.csv, column 'id': 1 id stands more than once: '1' in lines 2 and 3$"):
         contest("id,path,label\n1,x.jpg,c\n1,y.jpg,d\n", image_column="path")
 
 
@@ -130,7 +130,7 @@ def test_an_image_outside_the_folder_is_refused(name: str) -> None:
     with pytest.raises(DataError) as caught:
         contest(f"id,path,label\n1,ok.png,a\n2,{name},b\n", image_column="path")
     (line,) = caught.value.lines
-    assert line == f"train: 1 image paths lead out of the folder: {name!r}"
+    assert line == f"train: 1 image path leads out of the folder: {name!r}"
 
 
 @pytest.mark.parametrize("name", ["a/../b.png", "...png", "..a.png", "inside/x.png", "a//b.png"])
@@ -148,7 +148,7 @@ def test_the_folder_itself_may_be_a_link() -> None:
 
 def test_a_test_image_outside_the_folder_is_refused_too() -> None:
     Path("sample_submission.csv").write_text("id,label\n../x,a\n", encoding="utf-8")
-    with pytest.raises(DataError, match=r"^test: 1 image paths lead out of the folder: '\.\./x'$"):
+    with pytest.raises(DataError, match=r"^test: 1 image path leads out of the folder: '\.\./x'$"):
         csv.load_test(Data(source="csv"), HERE, classification("label", ("a", "b")))
 
 
@@ -177,13 +177,13 @@ def test_without_id_column_and_template_the_column_must_be_named() -> None:
 def test_blank_groups_are_refused_with_their_lines() -> None:
     with pytest.raises(
         DataError,
-        match=r"^train\.csv: 2 cells of group_column 'person' are blank, in lines 3, 4; give each a name of its own, such as its id$",
+        match=r"^train\.csv: 2 cells are blank in group_column 'person', in lines 3, 4; give each a name of its own, such as its id$",
     ):
         contest("id,label,person\n1,a,p\n2,b,\n3,b, \n", group_column="person")
 
 
 def test_missing_labels_and_a_single_class_are_refused_with_the_table_and_column() -> None:
-    with pytest.raises(DataError, match=r"^train\.csv, column 'label': 1 labels are missing, in lines 3$"):
+    with pytest.raises(DataError, match=r"^train\.csv, column 'label': 1 label is missing, in line 3$"):
         contest("id,label\n1,a\n2,\n3,b\n")
     with pytest.raises(DataError, match=r"^train\.csv, column 'label': expected two classes or more, found only NA$"):
         contest("id,label\n1,NA\n2,NA\n")

@@ -46,7 +46,7 @@ def test_numbers_are_equal_exactly_where_the_bytes_are(tmp_path: Path) -> None:
 def test_copies_in_training_and_validation_are_named_and_those_in_one_fold_are_not(tmp_path: Path) -> None:
     samples = samples_of(files_of(tmp_path / "a", [b"1", b"2", b"1", b"3", b"3", b"44"]), [0, 0, 0, 1, 1, 1])
     lines = describe_duplicates(samples, folds_of([0, 1, 1, 0, 0, 1]), None)
-    assert lines == ["warning: 1 images train folds that validate a copy, so that scores are too good (the same bytes): a0 = a2"]
+    assert lines == ["warning: 1 image training a fold that validates a copy, so that scores are too good (the same bytes): a0 = a2"]
     assert describe_duplicates(samples, folds_of([0, 1, 0, 1, 1, 1]), None) == []
 
 
@@ -61,7 +61,7 @@ def test_copies_that_only_train_or_only_validate_are_no_leak(tmp_path: Path) -> 
 def test_copies_with_another_label_are_named(tmp_path: Path) -> None:
     samples = samples_of(files_of(tmp_path / "a", [b"1", b"1", b"2", b"2"]), [0, 1, 0, 0])
     lines = describe_duplicates(samples, folds_of([0, 0, 1, 1]), None)
-    assert lines == ["warning: 1 images have copies with another label (the same bytes): a0 = a1"]
+    assert lines == ["warning: 1 image with a copy of another label (the same bytes): a0 = a1"]
 
 
 def test_copies_in_train_and_test_are_named_and_long_lists_are_shortened(tmp_path: Path) -> None:
@@ -70,7 +70,7 @@ def test_copies_in_train_and_test_are_named_and_long_lists_are_shortened(tmp_pat
     images = files_of(tmp_path / "t", contents[1:])
     lines = describe_duplicates(samples, folds_of([0, 1] * 3), Samples(images.files, images, TASK))
     expected = "a1 = t0 of the test, a2 = t1 of the test, a3 = t2 of the test and 2 more"
-    assert lines == [f"warning: 5 images have copies in the test set (the same bytes): {expected}"]
+    assert lines == [f"warning: 5 images with a copy in the test set (the same bytes): {expected}"]
 
 
 def test_copies_among_arrays_are_found_by_their_pixels() -> None:

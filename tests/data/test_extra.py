@@ -65,7 +65,7 @@ def test_labels_that_no_training_sample_has_are_refused_by_name() -> None:
 
 
 def test_ids_of_training_samples_are_refused_by_name() -> None:
-    with pytest.raises(DataError, match=r"^extra\.csv: 2 ids are those of training samples too: a, b$"):
+    with pytest.raises(DataError, match=r"^extra\.csv: 2 ids are of training samples too: a, b$"):
         contest("id,label,who\na,cat,p\nb,dog,p\nz,cat,p\n")
 
 
@@ -73,10 +73,10 @@ def test_a_missing_group_column_blank_groups_and_paths_out_of_the_folder_are_ref
     with pytest.raises(OptionError, match=r"extra\.csv has no column 'who'"):
         contest("id,label\nx,cat\n", group_column="who")
     with pytest.raises(
-        DataError, match=r"^extra\.csv: 1 cells of group_column 'who' are blank, in lines 2; give each a name of its own, such as its id$"
+        DataError, match=r"^extra\.csv: 1 cell is blank in group_column 'who', in line 2; give each a name of its own, such as its id$"
     ):
         contest("id,label,who\nx,cat,\n", group_column="who")
-    with pytest.raises(DataError, match=r"^more: 1 image paths lead out of the folder: '\.\./x'$"):
+    with pytest.raises(DataError, match=r"^more: 1 image path leads out of the folder: '\.\./x'$"):
         contest("id,label,who\n../x,cat,p\n", extra_images="more")
 
 

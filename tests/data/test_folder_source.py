@@ -52,16 +52,16 @@ def test_folders_are_classes_and_nested_files_belong_to_theirs() -> None:
 def test_hidden_files_are_skipped_and_others_that_are_no_images_are_counted(capsys: pytest.CaptureFixture[str]) -> None:
     samples = train("cat/1.png", "cat/._1.png", "cat/.DS_Store", ".cache/x.png", "dog/.hidden/x.png", "dog/1.png", "dog/Thumbs.db", "x.txt")
     assert samples.ids.tolist() == ["cat/1.png", "dog/1.png"]
-    assert capsys.readouterr().err == "warning: 2 files in train are left out, since their suffix is no image's: dog/Thumbs.db, x.txt\n"
+    assert capsys.readouterr().err == "warning: 2 files are left out in train, with no image's suffix: dog/Thumbs.db, x.txt\n"
 
 
 def test_images_beside_the_classes_are_left_out_with_a_warning(capsys: pytest.CaptureFixture[str]) -> None:
     assert train("cat/1.png", "dog/1.png", "1.png").ids.tolist() == ["cat/1.png", "dog/1.png"]
-    assert capsys.readouterr().err == "warning: 1 images in train are in no class's folder, and are left out\n"
+    assert capsys.readouterr().err == "warning: 1 image is left out in train, in no class's folder\n"
 
 
 def test_a_class_without_images_is_refused_by_name() -> None:
-    with pytest.raises(DataError, match=r"^train: 1 class folders have no image: eel$"):
+    with pytest.raises(DataError, match=r"^train: 1 class folder has no image: eel$"):
         train("cat/1.png", "dog/1.png", "eel/readme.txt")
 
 
@@ -85,7 +85,7 @@ def test_a_link_that_leads_out_of_the_folder_is_refused(link: str) -> None:
     touch("train/cat/1.png", "train/dog/1.png", "elsewhere/x.png")
     target = Path("elsewhere/x.png" if link.endswith(".png") else "elsewhere").resolve()
     Path("train", link).symlink_to(target)
-    with pytest.raises(DataError, match=rf"^train: 1 links lead out of the folder, or to another folder: {link}$"):
+    with pytest.raises(DataError, match=rf"^train: 1 link leads out of the folder, or to another folder: {link}$"):
         load_train(Data(source="folder"), HERE)
 
 
@@ -123,7 +123,7 @@ def test_the_path_goes_before_the_name_and_image_suffix_says_which_of_two_is_mea
 
 
 def test_an_id_that_fits_several_images_is_refused_by_name() -> None:
-    with pytest.raises(DataError, match=r"^sample_submission\.csv: 1 ids fit several images in test: a \(a\.jpg, a\.png\)$"):
+    with pytest.raises(DataError, match=r"^sample_submission\.csv: 1 id fits several images in test: a \(a\.jpg, a\.png\)$"):
         predicted("id,label\na,x\n", "a.png", "a.jpg")
 
 
@@ -164,7 +164,7 @@ def test_nothing_is_written_to_the_folder() -> None:
 def test_names_that_no_table_can_hold_are_refused(name: bytes) -> None:
     touch("train/cat/1.png", "train/dog/1.png")
     Path(os.fsdecode(b"train/cat/" + name)).touch()
-    with pytest.raises(DataError, match=r"^train: 1 file names are no UTF-8 text, or hold a carriage return: 'cat/\S+'$") as caught:
+    with pytest.raises(DataError, match=r"^train: 1 file name is no UTF-8 text, or with a carriage return: 'cat/\S+'$") as caught:
         train()
     str(caught.value).encode()
 

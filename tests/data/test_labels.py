@@ -78,7 +78,7 @@ def test_columns_of_labels_are_noughts_and_ones() -> None:
     task, targets = read({"b": ["1", "0"], "a": ["True", "false"]}, task="multilabel")
     assert task.columns == ("b", "a") and targets.tolist() == [[1, 1], [0, 0]]
     line = refused({"b": ["1", "2"], "a": ["", "0"]}, task="multilabel")
-    assert line == "train.csv, column 'b': expected 0 or 1; 1 cells are not: '2' in line 3"
+    assert line == "train.csv, column 'b': expected 0 or 1; 1 cell is not: '2' in line 3"
 
 
 def test_binary_has_two_classes_of_which_the_second_is_told() -> None:
@@ -123,7 +123,7 @@ def test_predictions_are_clipped_to_the_range_that_is_asked_for(asked: object, l
 
 def test_labels_outside_the_range_that_is_asked_for_are_refused() -> None:
     line = refused({"y": ["1", "5", "9"]}, task="regression", target_range=(2.0, 8.0))
-    assert line == "[data] target_range: 2 numbers of column 'y' of train.csv are outside of 2, 8: 1 to 9"
+    assert line == "[data] target_range: train.csv, column 'y': 2 numbers are outside of 2, 8: 1 to 9"
 
 
 def test_each_output_has_classes_of_its_own_and_every_columns_mistakes_are_told_at_once() -> None:

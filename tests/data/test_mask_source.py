@@ -160,9 +160,9 @@ def test_everything_that_is_wrong_is_told_at_once(few: Path) -> None:
     change(few, 6, age="-1")
     states = "mask1, mask2, mask3, mask4, mask5, incorrect_mask, normal"
     assert told(few) == [
-        "HERE/train/images: 1 people of train.csv have no folder: 000015_female_Asian_28",
-        "HERE/train/images: 1 photographs are there more than once: 000011_female_Asian_25/normal.jpg and normal.png",
-        f"HERE/train/images: 2 photographs of {states} are missing: 000001_male_Asian_18/mask1, 000001_male_Asian_18/normal;"
+        "HERE/train/images: no folder of 1 person of train.csv: 000015_female_Asian_28",
+        "HERE/train/images: 1 photograph is there more than once: 000011_female_Asian_25/normal.jpg and normal.png",
+        f"HERE/train/images: 2 photographs are missing, of {states}: 000001_male_Asian_18/mask1, 000001_male_Asian_18/normal;"
         " [data] bad_images = skip goes without them",
         "HERE/train/train.csv, column 'gender': expected male or female, or 0 to 1; 2 cells are not: 'femal' in line 3, '' in line 5",
         "HERE/train/train.csv, column 'age': expected whole years from 0 to 120; 3 cells are not:"
@@ -173,9 +173,7 @@ def test_everything_that_is_wrong_is_told_at_once(few: Path) -> None:
 def test_a_folder_of_another_name_is_the_nearest_and_one_in_no_row_is_left_out(few: Path, capsys: pytest.CaptureFixture[str]) -> None:
     home = few / "train/images/000001_male_Asian_18"
     home.rename(home.with_name("000001_male_Asian_81"))
-    assert told(few) == [
-        "HERE/train/images: 1 people of train.csv have no folder: 000001_male_Asian_18 (did you mean 000001_male_Asian_81?)"
-    ]
+    assert told(few) == ["HERE/train/images: no folder of 1 person of train.csv: 000001_male_Asian_18 (did you mean 000001_male_Asian_81?)"]
     shutil.copytree(home.with_name("000001_male_Asian_81"), home)
     (home / "mask6.jpg").touch()
     (home / "notes.txt").touch()
@@ -189,12 +187,12 @@ def test_missing_photographs_are_gone_without_where_bad_images_are_skipped(few: 
     (few / "train/images/000001_male_Asian_18/mask1.jpg").unlink()
     samples = load(few, bad_images="skip")
     assert len(samples) == 55 and classes_of(samples)["000001_male_Asian_18/incorrect_mask.jpg"] == "6"
-    assert "1 photographs are missing" in capsys.readouterr().err
+    assert "1 photograph is missing" in capsys.readouterr().err
 
 
 def test_a_person_in_two_rows_and_paths_out_of_the_folder_are_refused(few: Path) -> None:
     change(few, 3, path="000001_male_Asian_18")
-    assert told(few) == ["HERE/train/train.csv: 1 ids in column 'path' stand more than once: '000001_male_Asian_18' in lines 2 and 3"]
+    assert told(few) == ["HERE/train/train.csv, column 'path': 1 id stands more than once: '000001_male_Asian_18' in lines 2 and 3"]
     shutil.copytree(few / "train/images/000001_male_Asian_18", few / "train/elsewhere")
     change(few, 3, path="../elsewhere")
     with pytest.raises(DataError, match="7 image paths lead out of the folder"):
@@ -208,7 +206,7 @@ def test_a_person_in_two_rows_is_refused_however_the_folder_is_spelt(few: Path, 
     person = table["path"][0]
     pd.concat([table, table[:1].assign(path=spelt.format(person))]).to_csv(few / "train/train.csv", index=False)
     same = f"'{person}' and '{spelt.format(person)}'"
-    assert told(few) == [f"HERE/train/train.csv, column 'path': 1 folders stand more than once: {same}"]
+    assert told(few) == [f"HERE/train/train.csv, column 'path': 1 folder stands more than once: {same}"]
 
 
 def test_a_missing_column_table_or_folder_is_one_line(few: Path) -> None:
@@ -247,7 +245,7 @@ def test_people_and_images_are_corrected_and_the_changes_counted(few: Path, caps
     own = {name.rpartition(".")[0]: label for name, label in changed.items() if name.startswith(person)}
     assert own == {**expected, f"{person}mask2": "2"}
     assert {name: changed[name] for name in changed if not name.startswith(person)} == swapped
-    assert capsys.readouterr().err == f"{few}/fix.csv: 9 of 56 labels changed, by 5 rows\n"
+    assert capsys.readouterr().err == f"{few}/fix.csv: 9 labels of 56 changed, by 5 rows\n"
 
 
 def test_corrections_of_nobody_to_nothing_and_twice_are_told(few: Path) -> None:
@@ -260,12 +258,12 @@ def test_corrections_of_nobody_to_nothing_and_twice_are_told(few: Path) -> None:
         " '000001_male_Asian_18/mask1.gif' (did you mean 000001_male_Asian_18/mask1.jpg?)"
     ]
     assert fails("path,age\n000001_male_Asian_18,20\n000001_male_Asian_18,21\n") == [
-        "HERE/fix.csv: 1 ids in column 'path' stand more than once: '000001_male_Asian_18' in lines 2 and 3"
+        "HERE/fix.csv, column 'path': 1 id stands more than once: '000001_male_Asian_18' in lines 2 and 3"
     ]
     assert fails("path,age,mask,gender\n000001_male_Asian_18,200,off,woman\n") == [
-        "HERE/fix.csv, column 'mask': expected worn or incorrect or none, or 0 to 2; 1 cells are not: 'off' in line 2",
-        "HERE/fix.csv, column 'gender': expected male or female, or 0 to 1; 1 cells are not: 'woman' in line 2",
-        "HERE/fix.csv, column 'age': expected whole years from 0 to 120; 1 cells are not: '200' in line 2",
+        "HERE/fix.csv, column 'mask': expected worn or incorrect or none, or 0 to 2; 1 cell is not: 'off' in line 2",
+        "HERE/fix.csv, column 'gender': expected male or female, or 0 to 1; 1 cell is not: 'woman' in line 2",
+        "HERE/fix.csv, column 'age': expected whole years from 0 to 120; 1 cell is not: '200' in line 2",
     ]
     assert fails("path,gendre\n000001_male_Asian_18,female\n") == [
         "[data] corrections: fix.csv: expected columns of mask, gender, age with what they should be; it has gendre (did you mean gender?)"

@@ -73,7 +73,7 @@ def test_an_unknown_or_blank_category_is_all_zeros_and_the_unknown_ones_are_coun
     capsys.readouterr()
     encoded = encode_metadata(table(site=["leg", "", "nan", "head", "head", "Arm"]), inputs, PATH)
     assert encoded is not None and encoded.tolist() == [[0, 1], *[[0, 0]] * 5]
-    told = "warning: train.csv, metadata column 'site': 3 cells say what no training row says, and count as blank: 'head', 'Arm'\n"
+    told = "warning: train.csv, metadata column 'site': 3 cells count as blank, since no training row says that: 'head', 'Arm'\n"
     assert capsys.readouterr().err == told
 
 

@@ -101,17 +101,17 @@ def test_a_whole_number_may_be_written_in_several_ways(cell: str) -> None:
 def test_a_cell_that_is_no_pixel_is_told_with_its_line_and_column(cell: str) -> None:
     line = told(DataError, f"label,pixel0,pixel1,pixel2,pixel3\na,1,2,3,4\n\nb,1,2,{cell},4\n")
     rule = "pixels are whole numbers from 0 to 255, as many in each row"
-    assert line == f"train.csv: {rule}; 1 rows are not: {cell!r} in line 4, column pixel2"
+    assert line == f"train.csv: {rule}; 1 row is not: {cell!r} in line 4, column pixel2"
 
 
 def test_short_rows_and_cells_with_other_counts_are_told_with_their_lines() -> None:
-    assert told(DataError, "pixel0,pixel1,pixel2,pixel3\n1,2,3,4\n1,2,3\n").endswith("1 rows are not: '' in line 3, column pixel3")
+    assert told(DataError, "pixel0,pixel1,pixel2,pixel3\n1,2,3,4\n1,2,3\n").endswith("1 row is not: '' in line 3, column pixel3")
     assert told(DataError, "pixel0,pixel1\n1,2\n1,2,3\n") == "train.csv: not a table: expected 2 cells in line 3, got 3"
     assert told(DataError, 'pixels\n1 2 3 4\n1 2 3\n""\n', "pixels").endswith(
         "rows are not: 3 numbers in line 3, 4 in line 2, 0 numbers in line 4, 4 in line 2"
     )
-    assert told(DataError, "pixels,x\n1 2 z 4,1\n", "pixels").endswith("1 rows are not: 'z' in line 2, number 3")
-    assert told(DataError, "pixels,x\n,1\n", "pixels").endswith("1 rows are not: 0 numbers in line 2")
+    assert told(DataError, "pixels,x\n1 2 z 4,1\n", "pixels").endswith("1 row is not: 'z' in line 2, number 3")
+    assert told(DataError, "pixels,x\n,1\n", "pixels").endswith("1 row is not: 0 numbers in line 2")
 
 
 def test_what_is_no_table_of_pixels_is_told_in_a_line() -> None:

@@ -42,7 +42,7 @@ def test_confident_rows_come_behind_the_others_with_an_id_of_their_own(capsys: p
     assert samples.targets is not None and samples.targets.tolist() == [0, 1, 0, 1, 1, 0]
     assert samples.extra is not None and samples.extra.tolist() == [False] * 4 + [True] * 2
     assert isinstance(samples.images, ImageFiles) and samples.images.path(4).resolve() == (HERE / "test/2.png").resolve()
-    assert capsys.readouterr().err == "pseudo_labels: 2 of 3 test images train too, those with a confidence of 0.95 or more\n"
+    assert capsys.readouterr().err == "pseudo_labels: 2 test images train too, of 3: those with a confidence of 0.95 or more\n"
 
 
 def test_a_table_of_predictions_gives_the_most_probable_class_and_its_probability() -> None:
@@ -83,8 +83,8 @@ def test_none_above_the_threshold_is_told_with_the_highest() -> None:
 @pytest.mark.parametrize(
     ("table", "fault"),
     [
-        ("id,label,confidence\n1,dog,1\n9,cat,1\nx,cat,1\n", "2 of 3 ids are not in the test set: 9, x"),
-        ("id,label,confidence\n1,dog,1\n1,cat,1\n", "1 ids in column 'id' stand more than once: '1' in lines 2 and 3"),
+        ("id,label,confidence\n1,dog,1\n9,cat,1\nx,cat,1\n", "2 ids are not in the test set, of 3: 9, x"),
+        ("id,label,confidence\n1,dog,1\n1,cat,1\n", "column 'id': 1 id stands more than once: '1' in lines 2 and 3"),
         ("id,label,confidence\n1,eel,1\n", "labels that no training sample has: 'eel'"),
         ("id,label\n1,dog\n", "expected a column confidence, or one p:CLASS a class; it has id, label"),
         (
@@ -95,7 +95,7 @@ def test_none_above_the_threshold_is_told_with_the_highest() -> None:
             "id,label,confidence\n1,dog,95\n2,cat,\n3,cat,high\n",
             "column 'confidence': expected numbers from 0 to 1; 3 cells are not: '95' in line 2, '' in line 3, 'high' in line 4",
         ),
-        ("id,label,confidence\n1,dog,nan\n", "column 'confidence': expected numbers from 0 to 1; 1 cells are not: 'nan' in line 2"),
+        ("id,label,confidence\n1,dog,nan\n", "column 'confidence': expected numbers from 0 to 1; 1 cell is not: 'nan' in line 2"),
         ("id,p:cat,p:eel\n1,1,0\n", "its classes are not those of the training samples; p:eel, p:dog in one of them only"),
         ("id,p:cat,p:dog\n1,0.9,0.8\n", "rows of probabilities do not sum to 1; ranks are no confidence, use another [inference] ensemble"),
         ("id,label,confidence\n", "the table has no rows"),

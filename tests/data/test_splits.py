@@ -481,7 +481,7 @@ def test_a_holdout_of_one_person_with_labels_is_refused() -> None:
     samples = replace(labelled(0, 60), groups=np.full(60, "ann"))
     with pytest.raises(OptionError) as caught:
         make_folds(samples, Split(method="holdout"), 0)
-    assert caught.value.args == ("split", "holdout", "0.2 of 1 groups leaves none on a side")
+    assert caught.value.args == ("split", "holdout", "0.2 of 1 group leaves none on a side")
 
 
 def test_labels_rarer_than_folds_are_no_mistake_and_are_told_by_name() -> None:

@@ -153,19 +153,19 @@ def test_a_missing_column_is_told_the_nearest_and_the_columns_there_are() -> Non
 
 def test_missing_ids_are_refused_with_their_lines() -> None:
     table = read_table(write("id,label\n1,a\n,b\n3,c\n  ,d\n"), "data", "train_csv")
-    with pytest.raises(DataError, match=r"^train\.csv: 2 ids in column 'id' are missing, in lines 3, 5$"):
+    with pytest.raises(DataError, match=r"^train\.csv, column 'id': 2 ids are missing, in lines 3, 5$"):
         column_of_ids(table, "id", PATH)
 
 
 def test_lines_are_those_of_the_file_also_after_blank_lines_and_cells_of_several_lines() -> None:
     table = read_table(write('id,label\n1,a\n\n"2\n3",b\n,c\n'), "data", "train_csv")
-    with pytest.raises(DataError, match=r"^train\.csv: 1 ids in column 'id' are missing, in lines 6$"):
+    with pytest.raises(DataError, match=r"^train\.csv, column 'id': 1 id is missing, in line 6$"):
         column_of_ids(table, "id", PATH)
 
 
 def test_ids_that_stand_twice_are_refused_with_their_lines() -> None:
     table = read_table(write("id,label\n1,a\n2,b\n01,c\n1,d\n2,e\n1,f\n"), "data", "train_csv")
-    message = "train.csv: 3 ids in column 'id' stand more than once: '1' in lines 2 and 5, '2' in lines 3 and 6, '1' in lines 2 and 7"
+    message = "train.csv, column 'id': 3 ids stand more than once: '1' in lines 2 and 5, '2' in lines 3 and 6, '1' in lines 2 and 7"
     with pytest.raises(DataError, match=f"^{re.escape(message)}$"):
         column_of_ids(table, "id", PATH)
 
@@ -178,5 +178,5 @@ def test_ids_that_differ_only_as_text_are_different() -> None:
 
 def test_an_id_with_a_carriage_return_is_refused_since_it_would_not_come_back() -> None:
     table = read_table(write('id,label\n"a\rb",1\nc,2\n'), "data", "train_csv")
-    with pytest.raises(DataError, match=r"1 ids in column 'id' hold a carriage return, in lines 2$"):
+    with pytest.raises(DataError, match=r"column 'id': 1 id holds a carriage return, in line 2$"):
         column_of_ids(table, "id", PATH)

@@ -20,7 +20,7 @@ def test_labels_that_a_fold_cannot_learn_and_torn_groups_are_a_line_each() -> No
     targets[1:, 1] = 0
     task = classification("labels", ("a", "rare", "c"), "multilabel")
     samples = Samples(names, ImageFiles(Path(), names), task, targets, np.array(["ann", "bob"] * 10))
-    rare = "warning: 1 classes or labels are so rare that a fold trains without any sample of them: rare"
+    rare = "warning: 1 class or label is so rare that a fold trains without any sample: rare"
     torn = "warning: 2 groups are in several folds, so that scores are too good: ann, bob; see [split] method"
     assert suspect_folds(samples, make_folds(samples, Split(method="kfold"), 0)) == [torn, rare]
     assert suspect_folds(samples, make_folds(samples, Split(folds=2), 0)) == [rare]

@@ -13,9 +13,10 @@ from modules.compute.own_code import forget
 from modules.config.errors import DataError, OptionError
 from modules.config.schema import Model
 from modules.config.values import Size
-from modules.models.build import Network, brings_weights, build_network, check_name, full_name, normalisation
+from modules.models.build import Network, build_network
 from modules.models.cutting import cut_network
 from modules.models.freezing import find_frozen
+from modules.models.names import brings_weights, check_name, full_name, normalisation
 
 SIZE = Size(16, 24)
 CODE = """

@@ -66,6 +66,14 @@ def test_dropout_drops_its_share_of_what_goes_into_the_head(library: str, name: 
     torch.testing.assert_close(into_the_head(network, images), whole)
 
 
+@pytest.mark.parametrize("name", ["resnet18", "mobilenet_v3_small"])
+def test_separate_heads_have_their_dropout_too(name: str) -> None:
+    network = built("torchvision", name, dropout=0.75, head="separate")
+    images = torch.rand(8, 3, 32, 32)
+    share = (into_the_head(network, images) == 0).float().mean() - (into_the_head(built("torchvision", name), images) == 0).float().mean()
+    assert share > 0.3
+
+
 def test_dropout_by_a_hook_survives_a_copy_and_keeps_still_where_the_head_is_frozen() -> None:
     network = built("torchvision", "resnet18", dropout=0.5)
     module = deepcopy(network.module)

@@ -486,11 +486,11 @@ REFUSED: list[tuple[Task, str, str]] = [
         "expected one column, for the class, got '0', '1', '2', '3'; task = ordinal has no probability of each",
     ),
     (THREE, "id\na\n", "expected one column for the class, or one a class; no column for class cat, dog, eel"),
-    (THREE, "id,x\nb,\n", "1 ids of the template are not in the test set (b); 1 ids of the test set are not in the template (a)"),
+    (THREE, "id,x\nb,\n", "1 id is in the template alone (b); 1 id is in the test set alone (a)"),
     (
         PARTS,
         "id,target\na_root,0\n",
-        "are not in the template (a); nor has each image one row for each of root, vowel",
+        "is in the test set alone (a); nor has each image one row for each of root, vowel",
     ),
     (THREE, "id,x\na,\n", ""),
 ]
@@ -510,10 +510,10 @@ def test_a_template_that_does_not_match_says_how(task: Task, text: str, message:
 @pytest.mark.parametrize(
     ("ids", "known", "message"),
     [
-        (["1.jpg", "x.jpg"], ["1", "2"], "1 of them differ by the image's suffix alone, and the others do not"),
+        (["1.jpg", "x.jpg"], ["1", "2"], "1 of them would fit but for the image's suffix, and the others would not"),
         (["7", "12"], ["007", "012"], "they differ by zeros in front alone, which are lost where a program takes ids for numbers"),
-        (["1", "2"], ["1", "2", "3"], "1 ids of the test set are not in the template (3)"),
-        (["1.jpg", "1.png"], ["1", "2"], "2 ids of the template are not in the test set"),
+        (["1", "2"], ["1", "2", "3"], "1 id is in the test set alone (3)"),
+        (["1.jpg", "1.png"], ["1", "2"], "2 ids are in the template alone"),
     ],
 )
 def test_ids_that_differ_say_how(ids: list[str], known: list[str], message: str) -> None:
@@ -526,7 +526,7 @@ def test_labels_that_hold_their_separator_are_told_with_the_option_that_mends_it
     task = classification("labels", ("ETT - Normal", "ok"), "multilabel")
     with pytest.raises(UserError) as caught:
         read("id,labels\na,\n", task, TAKES_LABELS, ["a"])
-    told = "[data] label_separator: 1 names hold a space, which separates them in column 'labels': 'ETT - Normal'; name another one"
+    told = "[data] label_separator: 1 name holds a space, which separates names in column 'labels': 'ETT - Normal'; name another one"
     assert caught.value.lines == (told,)
     assert read("id,labels\na,\n", task, TAKES_LABELS, ["a"], "|").form == "the labels in column 'labels', separated by a pipe"
 

@@ -412,9 +412,9 @@ def test_several_outputs_are_weighted() -> None:
 
 def test_what_is_no_number_is_refused() -> None:
     targets = np.array([[0.0, 0.0]])
-    with pytest.raises(DataError, match=r"^rmse of 1 rows is nan, which is no number$"):
+    with pytest.raises(DataError, match=r"^rmse of 1 row is nan, which is no number$"):
         score("rmse", targets, [[np.nan, 0]], "regression")
-    with pytest.raises(DataError, match=r"^mae of 1 rows is inf, which is no number$"):
+    with pytest.raises(DataError, match=r"^mae of 1 row is inf, which is no number$"):
         score("mae", targets, [[np.inf, 0]], "regression")
 
 

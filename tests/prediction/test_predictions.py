@@ -119,7 +119,7 @@ def test_a_missing_file_is_told(tmp_path: Path) -> None:
     ("values", "message"),
     [
         ([[np.nan, 0.5], [0.5, 0.5], [np.nan, np.nan]], "here: 2 rows have NaN or infinite probabilities"),
-        ([[np.inf, 0.5], [0.5, 0.5]], "here: 1 rows have NaN or infinite probabilities"),
+        ([[np.inf, 0.5], [0.5, 0.5]], "here: 1 row has NaN or infinite probabilities"),
         ([[1.5, -0.5], [0.5, 0.5]], r"here: probabilities are outside of 0\.\.1 or do not sum to 1"),
         ([[0.5, 0.5], [0.4, 0.5]], r"here: probabilities are outside of 0\.\.1 or do not sum to 1"),
         ([[3.0, 2.0]], r"here: probabilities are outside of 0\.\.1 or do not sum to 1"),

@@ -102,11 +102,11 @@ def test_otherwise_one_column_is_the_class(name: str, classes: tuple[str, ...]) 
 
 
 REFUSED: list[tuple[str, list[str], str]] = [
-    ("id,label\na,0\nb,0\nx,0\n", ["a", "b"], r"1 ids of the template are not in the test set \(x\)"),
-    ("id,label\na,0\n", ["a", "b", "c"], r"2 ids of the test set are not in the template \(b, c\)"),
-    ("id,label\na,0\nx,0\n", ["a", "b"], r"1 ids of the template .* \(x\); 1 ids of the test set are not in the template \(b\)"),
-    ("id,label\na,0\nb,0\na,0\n", ["a", "b"], r"1 ids in column 'id' stand more than once: 'a' in lines 2 and 4"),
-    ("id,label\na,0\n7,0\n", ["a", "007"], r"1 ids of the template are not in the test set \(7\)"),
+    ("id,label\na,0\nb,0\nx,0\n", ["a", "b"], r"1 id is in the template alone \(x\)"),
+    ("id,label\na,0\n", ["a", "b", "c"], r"2 ids are in the test set alone \(b, c\)"),
+    ("id,label\na,0\nx,0\n", ["a", "b"], r"1 id is in the template alone \(x\); 1 id is in the test set alone \(b\)"),
+    ("id,label\na,0\nb,0\na,0\n", ["a", "b"], r"column 'id': 1 id stands more than once: 'a' in lines 2 and 4"),
+    ("id,label\na,0\n7,0\n", ["a", "007"], r"1 id is in the template alone \(7\)"),
     ("id,cat,dog\na,0,0\n", ["a"], r"expected one column for the class, or one a class; no column for class eel"),
     ("id,cat,dog,eal\na,0,0,0\n", ["a"], r"no column for class eel; no class for column eal"),
     ("id,cat,dog,eel,fox\na,0,0,0,0\n", ["a"], r"no class for column fox"),
@@ -269,11 +269,11 @@ def test_answers_of_every_task_are_read(task: Task, options: dict[str, object], 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("id,label\na,cat\n", r"^answers\.csv: 2 of 3 ids are not in it: b, c; blank \[inference\] answers if unknown$"),
+        ("id,label\na,cat\n", r"^answers\.csv: 2 ids are not in it, of 3: b, c; blank \[inference\] answers if unknown$"),
         ("id,label\na,cat\nb,fox\nc,\n", r"^answers\.csv: labels that no training sample has: '', 'fox'$"),
         ("id,label\na,cat\nb,Dog\nc,cat\n", r"^answers\.csv: labels that no training sample has: 'Dog' \(did you mean dog\?\)$"),
         ("id,kind\na,cat\nb,cat\nc,cat\n", r"answers\.csv has no column 'label'; it has id, kind$"),
-        ("id,label\na,cat\na,cat\n", r"stand more than once: 'a' in lines 2 and 3$"),
+        ("id,label\na,cat\na,cat\n", r"stands more than once: 'a' in lines 2 and 3$"),
     ],
 )
 def test_answers_that_do_not_fit_are_refused(text: str, message: str) -> None:

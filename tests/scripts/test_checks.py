@@ -11,7 +11,7 @@ from PIL import Image
 from tests.making import fast, write_config
 from tests.scripts.running import read, run_look, run_train
 
-NEAR = "warning: 1 pairs of near-duplicate images"
+NEAR = "warning: near-duplicate images"
 
 
 @pytest.fixture
@@ -32,8 +32,8 @@ def arguments(contest: Path) -> list[str]:
 def test_near_duplicates_are_told_and_listed(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert run_train(*arguments) == 0
     err = capsys.readouterr().err.splitlines()
-    assert f"{NEAR} have different labels: train_000.png ~ train_001.png; see runs/here/duplicates.csv" in err
-    assert f"{NEAR} are in training and test set: train_004.png ~ test_000.png of the test; see runs/here/duplicates.csv" in err
+    assert f"{NEAR} have different labels (1 pair): train_000.png ~ train_001.png; see runs/here/duplicates.csv" in err
+    assert f"{NEAR} are in training and test set (1 pair): train_004.png ~ test_000.png of the test; see runs/here/duplicates.csv" in err
     (leak,) = [line for line in err if line.startswith(f"{NEAR} train folds that validate the other")]
     assert "train_000.png ~ train_001.png; give such one group in [data] group_column" in leak
     table = read(Path("runs/here/duplicates.csv")).sort_values("id")
@@ -58,7 +58,7 @@ def test_check_decodes_nothing_for_it_and_look_says_the_counts(arguments: list[s
     assert run_train(*arguments, "--check") == 0
     assert "near-duplicate" not in capsys.readouterr().err
     assert run_look("data", *arguments) == 0
-    told = "copies    0 pairs of images are the same to the byte, 2 nearly the same; 1 across folds, 1 across training and test set"
+    told = "copies    pairs of images: 0 the same to the byte, 2 nearly the same; 1 across folds, 1 across training and test set"
     assert told in capsys.readouterr().out.splitlines()
 
 

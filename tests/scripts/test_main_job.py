@@ -257,7 +257,7 @@ def test_bad_training_images_are_skipped_by_name_where_asked(contest: Path, caps
     truncated.write_bytes(truncated.read_bytes()[:300])
     assert run_train(*_named(contest, "data.bad_images=skip", "settings.run_name=skipped", "hyper_params.epochs=1"), "--quiet") == 0
     err = capsys.readouterr().err
-    assert "1 training images are left out" in err
+    assert "1 training image is left out" in err
     assert f"{truncated}: damaged" in err
     assert "train_003" not in read(Path("runs/skipped/oof.csv"))["id"].tolist()
     assert len(read(Path("runs/skipped/oof.csv"))) == 59
@@ -337,8 +337,8 @@ def test_groups_and_images_in_several_folds_are_told(contest: Path, capsys: pyte
     table.assign(image=["train_000", *table["id"][1:-1], "train_000"]).to_csv(contest / "train.csv", index=False)
     assert run_train(*_named(contest, *more), "--quiet") == 0
     err = capsys.readouterr().err
-    assert "groups are in several folds, so that scores are too good: p0" in err
-    assert "warning: 1 images train folds that validate a copy, so that scores are too good (the same bytes): train_000.png" in err
+    assert "in several folds, so that scores are too good: p0" in err
+    assert "warning: 1 image training a fold that validates a copy, so that scores are too good (the same bytes): train_000.png" in err
 
 
 def test_a_run_may_be_called_as_the_ledger_is(copied: tuple[Path, list[str]]) -> None:

@@ -75,7 +75,7 @@ def test_corrections_and_the_boundary_are_what_is_learnt_from(people: Path, caps
     pd.DataFrame({"path": [person], "age": ["57"]}).to_csv(people / "fix.csv", index=False)
     more = ("hyper_params.epochs=1", "split.train_folds=0", "data.age_boundary=58", "data.corrections=fix.csv")
     assert run_train(*arguments(people, *more), "--quiet") == 0
-    assert f"{people}/fix.csv: 7 of 420 labels changed, by 1 rows" in capsys.readouterr().err
+    assert f"{people}/fix.csv: 7 labels of 420 changed, by 1 row" in capsys.readouterr().err
     oof = read(Path("runs/here/oof.csv"))
     ages = table.set_index("path")["age"].astype(int).where(lambda ages: ages.index != person, 57)
     old = oof["target"].astype(int) % 3 == 2

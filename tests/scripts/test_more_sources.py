@@ -134,7 +134,7 @@ def test_the_predictions_beside_a_submission_are_pseudo_labels_of_the_next_run(c
     err = capsys.readouterr().err.splitlines()
     taken = table[confidence >= threshold]
     (line,) = (line for line in err if line.startswith("pseudo_labels"))
-    assert line.startswith(f"pseudo_labels: {len(taken)} of 12 test images train too")
+    assert line.startswith(f"pseudo_labels: {len(taken)} test images train too, of 12")
     assert not [line for line in err if "in the test set" in line], "a test image is no copy of itself"
     folds = read(Path("runs/second/folds.csv"))
     assert folds[folds["fold"] == "-1"]["id"].tolist() == [f"pseudo:{name}" for name in taken["id"]]

@@ -352,3 +352,58 @@ def test_code_that_fits_at_first_and_not_later_is_one_line(
     Path("my_late.py").write_text(LATE.replace("CHANGE", change), encoding="utf-8")
     (line,) = refusal(run_train, [*arguments(contest, option), "--quiet"], capsys)
     assert re.fullmatch(message, line)
+
+
+LEAVES = """
+import sys
+from torch import nn
+
+
+def leave(*given):
+    sys.exit(0)
+
+
+class Loss:
+    def __init__(self):
+        leave()
+
+
+class Forward(nn.Module):
+    def __init__(self, num_classes):
+        super().__init__()
+        self.head = nn.Linear(3, num_classes)
+
+    def forward(self, images):
+        return leave()
+
+
+class Training(Forward):
+    def forward(self, images):
+        return leave() if self.training else self.head(images.mean((2, 3)))
+"""
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["hyper_params.metric=leaves:leave"], r".* leaves:leave fails on 12 rows: SystemExit: 0 \(PLACE\)"),
+        (["hyper_params.loss=leaves:leave"], r".* leaves:leave fails: SystemExit: 0 \(PLACE\), for .*"),
+        (["hyper_params.loss=leaves:Loss"], r".* leaves:Loss\(\) fails: SystemExit: 0 \(PLACE\)"),
+        (["augmentation.train=leaves:leave()"], r".* leaves:leave fails on 32 x 32 x 3 images: SystemExit: 0 \(PLACE\)"),
+        (["model.name=leaves:Forward"], r".* leaves:Forward fails on a 3 x 32 x 32 image: SystemExit: 0 \(PLACE\)"),
+        (["model.name=leaves:Training"], r"code of your own fails: SystemExit: 0 \(PLACE\)"),
+        (["model.name=leaves:Training", "model.dropout=0.5"], r"PLACE calls sys\.exit\(\), and there is no result; raise an error there"),
+    ],
+)
+def test_code_that_leaves_is_no_silent_success(options: list[str], message: str, contest: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("leaves.py").write_text(LEAVES, encoding="utf-8")
+    (line,) = refusal(run_train, [*arguments(contest, *options), "--quiet"], capsys)
+    assert re.fullmatch(message.replace("PLACE", r"leaves\.py:7"), line)
+
+
+def test_a_transform_that_leaves_late_is_told_from_a_worker_too(contest: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    late = LATE.replace("return CHANGE if", "return __import__('sys').exit() if")
+    Path("my_late.py").write_text(late, encoding="utf-8")
+    given = arguments(contest, "augmentation.train=my_late:transform()", "settings.num_workers=1")
+    (line,) = refusal(run_train, [*given, "--quiet"], capsys)
+    assert re.fullmatch(r"train_\d+\.png: a transform fails: SystemExit \(my_late\.py:10\)", line)

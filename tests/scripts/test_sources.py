@@ -160,12 +160,12 @@ def test_copies_are_told_with_their_names_before_training(contest: Path, capsys:
     assert run_train(*arguments, "--check") == 0
     err = capsys.readouterr().err.splitlines()
     names = " = ".join(f"{name}.png" for name in sorted([first[0], first[1], other[0]]))
-    assert f"warning: 1 images have copies with another label (the same bytes): {names}" in err
-    assert f"warning: 1 images have copies in the test set (the same bytes): {first[2]}.png = test_005.png of the test" in err
+    assert f"warning: 1 image with a copy of another label (the same bytes): {names}" in err
+    assert f"warning: 1 image with a copy in the test set (the same bytes): {first[2]}.png = test_005.png of the test" in err
     (contest / "test.csv").unlink()
     (contest / "sample_submission.csv").unlink()
     assert run_train(*arguments, "data.id_column=id", "--quiet") == 0, "training needs no test set"
-    assert "have copies with another label" in capsys.readouterr().err
+    assert "with a copy of another label" in capsys.readouterr().err
 
 
 def test_extra_rows_train_and_are_never_validated(contest: Path, tmp_path: Path) -> None:

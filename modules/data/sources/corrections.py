@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from modules.config.errors import DataError, OptionError, gather, hint, shorten
+from modules.config.errors import DataError, OptionError, counted, gather, hint, shorten
 from modules.config.schema import Data
 from modules.data.labels import check_numbers, label_sets
 from modules.data.samples import Samples
@@ -34,7 +34,7 @@ def read_corrections(path: Path, key: str, columns: Sequence[str], known: Collec
         unknown = [name for name in names if name not in of]
         if unknown:
             told = [f"'{name}'{hint(name, known)}" for name in unknown[:TOLD]] + unknown[TOLD:]
-            raise DataError(f"{path}: {len(unknown)} rows are of no {what}: {shorten(told, TOLD)}")
+            raise DataError(f"{path}: {counted(len(unknown), 'row is', 'rows are')} of no {what}: {shorten(told, TOLD)}")
 
     def labels() -> None:
         missing = [name for name in columns if name not in there]
@@ -69,7 +69,7 @@ def correct_table(table: pd.DataFrame, data: Data, path: Path, id_column: str) -
         torn = [f"'{name}' in line {line}" for name, line in zip(found[id_column], found.index, strict=True) if not known[name]]
         if torn:
             advice = f"write 0 or 1 in each of {shorten(names, 12)}"
-            raise DataError(f"{path}: {len(torn)} samples would have no class, or several: {shorten(torn, TOLD)}; {advice}")
+            raise DataError(f"{path}: {counted(len(torn), 'sample')} would have no class, or several: {shorten(torn, TOLD)}; {advice}")
     changed = (corrected[names] != table[names]).any(axis=1)
     tell_changes(path, int(changed.sum()), len(table), len(found))
     return corrected
@@ -92,7 +92,7 @@ def correct_samples(samples: Samples, data: Data, path: Path, id_column: str) ->
 
 
 def tell_changes(path: Path, changed: int, samples: int, rows: int) -> None:
-    print(f"{path}: {changed} of {samples} labels changed, by {rows} rows", file=sys.stderr)
+    print(f"{path}: {counted(changed, 'label')} of {samples} changed, by {counted(rows, 'row')}", file=sys.stderr)
 
 
 def _check_cells(found: pd.DataFrame, name: str, own: list[str], data: Data, path: Path) -> None:
@@ -113,7 +113,7 @@ def _check_labels(found: Sequence[tuple[int, str]], name: str, labels: Collectio
     wrong = [(line, label) for line, label in found if label.strip() and label not in labels]
     if wrong:
         told = [f"'{label}' in line {line}{hint(label, labels) if place < TOLD else ''}" for place, (line, label) in enumerate(wrong)]
-        raise DataError(f"{path}, column '{name}': {len(wrong)} labels that no training sample has: {shorten(told, TOLD)}")
+        raise DataError(f"{path}, column '{name}': {counted(len(wrong), 'label')} that no training sample has: {shorten(told, TOLD)}")
 
 
 def _has_single_ones(table: pd.DataFrame) -> NDArray[np.bool_]:

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from modules.config.errors import DataError, OptionError, gather, shorten
+from modules.config.errors import DataError, OptionError, counted, gather, in_lines, shorten
 from modules.config.schema import Data
 from modules.data.images import ImageArrays, ImageChannels, ImageFiles
 from modules.data.labels import read_task
@@ -156,7 +156,7 @@ def groups_of(table: pd.DataFrame, name: str | None, path: Path) -> Text | None:
     groups = column(table, name, path, "group_column")
     blank = [line for line, group in zip(table.index, groups, strict=True) if not group.strip()]
     if blank:
-        fault = f"{len(blank)} cells of group_column '{name}' are blank, in lines {shorten(blank)}"
+        fault = f"{counted(len(blank), 'cell is', 'cells are')} blank in group_column '{name}', {in_lines(blank)}"
         raise DataError(f"{path}: {fault}; give each a name of its own, such as its id")
     return np.array(groups)
 
@@ -179,7 +179,9 @@ def named_by_id(data: Data, names: list[str], root: Path) -> Text:
     inside = os.path.realpath(root) + os.sep
     outside = [file for file in files if "\0" in file or not os.path.realpath(os.path.join(root, file)).startswith(inside)]
     if outside:
-        raise DataError(f"{root}: {len(outside)} image paths lead out of the folder: {shorten(map(repr, outside), 3)}")
+        raise DataError(
+            f"{root}: {counted(len(outside), 'image path leads', 'image paths lead')} out of the folder: {shorten(map(repr, outside), 3)}"
+        )
     return np.array(files)
 
 
@@ -206,10 +208,10 @@ def _ids_by_row(table: pd.DataFrame, rows: pd.DataFrame, name: str, path: Path, 
     """
     ids = column_of_ids(rows, name, template)
     if len(ids) != len(table):
-        fault = f"{len(table)} rows and no column '{name}', and {template.name} has {len(ids)} rows"
+        fault = f"{counted(len(table), 'row')} and no column '{name}', and {template.name} has {counted(len(ids), 'row')}"
         raise DataError(f"{path}: {fault}; without ids both must have the same rows")
-    counted = ([str(number) for number in range(first, first + len(ids))] for first in (1, 0))
-    by_row = next((numbers for numbers in counted if set(numbers) == set(ids)), ids)
+    by_count = ([str(number) for number in range(first, first + len(ids))] for first in (1, 0))
+    by_row = next((numbers for numbers in by_count if set(numbers) == set(ids)), ids)
     for other in table.columns:
         if table[other].tolist() != by_row and sorted(table[other]) == sorted(ids):
             fault = f"no column '{name}', and column '{other}' has the ids of {template.name} in another order"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from modules.config.errors import DataError, gather, shorten
+from modules.config.errors import DataError, counted, gather, shorten
 from modules.config.schema import Data
 from modules.data.images import join_images
 from modules.data.labels import encode_targets
@@ -49,7 +49,7 @@ def append_extra(samples: Samples, more: Samples, path: Path) -> Samples:
     known = set(samples.ids.tolist())
     twice = [each for each in more.ids.tolist() if each in known]
     if twice:
-        raise DataError(f"{path}: {len(twice)} ids are those of training samples too: {shorten(twice)}")
+        raise DataError(f"{path}: {counted(len(twice), 'id is', 'ids are')} of training samples too: {shorten(twice)}")
     before = np.zeros(len(samples), dtype=bool) if samples.extra is None else samples.extra
     return replace(
         samples,

@@ -15,7 +15,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 import pandas as pd
 
-from modules.config.errors import DataError, OptionError, hint, shorten
+from modules.config.errors import DataError, OptionError, counted, hint, shorten
 from modules.config.schema import Data
 from modules.data.images import ImageFiles
 from modules.data.labels import name_classes, read_task
@@ -35,13 +35,15 @@ def load_train(data: Data, folder: Path) -> Samples:
     names = sorted(entry.name for entry in root.iterdir() if entry.is_dir() and not entry.name.startswith("."))
     if not names:
         advice = "a table of labels goes with source = csv" if files else "nothing is in it"
-        raise OptionError("data", "train_images", f"{root}: expected a folder a class, found {len(files)} images in none; {advice}")
+        raise OptionError(
+            "data", "train_images", f"{root}: expected a folder a class, found {counted(len(files), 'image')} in none; {advice}"
+        )
     labels = [_first_part(file) for file in inside]
     empty = sorted(set(names) - set(labels))
     if empty:
-        raise DataError(f"{root}: {len(empty)} class folders have no image: {shorten(empty)}")
+        raise DataError(f"{root}: {counted(len(empty), 'class folder has', 'class folders have')} no image: {shorten(empty)}")
     if len(inside) < len(files):
-        _warn(f"{len(files) - len(inside)} images in {root} are in no class's folder, and are left out")
+        _warn(f"{counted(len(files) - len(inside), 'image is', 'images are')} left out in {root}, in no class's folder")
     classes, targets = encode_labels(labels, range(len(labels)), str(root))
     task = name_classes(data, "label", classes, str(root))
     return Samples(ids=np.array(inside), images=ImageFiles(root, np.array(inside)), task=task, targets=targets)
@@ -98,7 +100,7 @@ def _find_in_paths(pattern: str, name: str, files: Sequence[str], root: Path) ->
     found = [(match[name] or "").strip() if match else "" for match in matches]
     missed = [file for file, text in zip(files, found, strict=True) if not text]
     if missed:
-        message = f"{root}: label_pattern finds no {name} in {len(missed)} of {len(files)} paths: {shorten(missed, 3)}"
+        message = f"{root}: label_pattern finds no {name} in {len(missed)} of {counted(len(files), 'path')}: {shorten(missed, 3)}"
         raise OptionError("data", "label_pattern", message)
     return found
 
@@ -146,12 +148,15 @@ def _list_images(root: Path, option: str) -> list[str]:
                 files.append(relative)
     if links:
         told = sorted(Path(path).relative_to(root).as_posix() for path in links)
-        raise DataError(f"{root}: {len(links)} links lead out of the folder, or to another folder: {shorten(told)}")
+        raise DataError(
+            f"{root}: {counted(len(links), 'link leads', 'links lead')} out of the folder, or to another folder: {shorten(told)}"
+        )
     broken = sorted(name for name in files if "\r" in name or _is_no_text(name))
     if broken:
-        raise DataError(f"{root}: {len(broken)} file names are no UTF-8 text, or hold a carriage return: {shorten(map(repr, broken), 3)}")
+        many = counted(len(broken), "file name is", "file names are")
+        raise DataError(f"{root}: {many} no UTF-8 text, or with a carriage return: {shorten(map(repr, broken), 3)}")
     if others:
-        _warn(f"{len(others)} files in {root} are left out, since their suffix is no image's: {shorten(sorted(others), 3)}")
+        _warn(f"{counted(len(others), 'file is', 'files are')} left out in {root}, with no image's suffix: {shorten(sorted(others), 3)}")
     return sorted(files)
 
 
@@ -176,10 +181,10 @@ def _find(ids: list[str], files: list[str], suffix: str | None, root: Path, wher
         found.append(next((level[key] for level, key in zip(levels, keys, strict=True) if key in level), []))
     lost = [each for each, fitting in zip(ids, found, strict=True) if not fitting]
     if lost:
-        raise DataError(f"{where}: {len(lost)} ids have no image in {root}: {shorten(lost, 3)}")
+        raise DataError(f"{where}: {counted(len(lost), 'id has', 'ids have')} no image in {root}: {shorten(lost, 3)}")
     several = [f"{each} ({shorten(fitting, 3)})" for each, fitting in zip(ids, found, strict=True) if len(fitting) > 1]
     if several:
-        raise DataError(f"{where}: {len(several)} ids fit several images in {root}: {shorten(several, 3)}")
+        raise DataError(f"{where}: {counted(len(several), 'id fits', 'ids fit')} several images in {root}: {shorten(several, 3)}")
     return [fitting[0] for fitting in found]
 
 

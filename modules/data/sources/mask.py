@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from modules.config.errors import DataError, OptionError, gather, hint, shorten
+from modules.config.errors import DataError, OptionError, counted, gather, hint, shorten
 from modules.config.schema import Data
 from modules.data.images import ImageFiles
 from modules.data.samples import Rows, Samples, Text
@@ -138,24 +138,31 @@ def _find_photographs(folders: Sequence[str], root: Path, table: Path, skip: boo
     faults = []
     if lost:
         told = [f"{person}{hint(person, there - set(folders)) if place < 3 else ''}" for place, person in enumerate(lost)]
-        faults.append(DataError(f"{root}: {len(lost)} people of {table.name} have no folder: {shorten(told, 3)}"))
+        faults.append(DataError(f"{root}: no folder of {counted(len(lost), 'person', 'people')} of {table.name}: {shorten(told, 3)}"))
     same = [" and ".join(map(repr, names)) for names in rows_of.values() if len(names) > 1]
     if same:
-        faults.append(DataError(f"{table}, column 'path': {len(same)} folders stand more than once: {shorten(same, 3)}"))
+        faults.append(
+            DataError(f"{table}, column 'path': {counted(len(same), 'folder stands', 'folders stand')} more than once: {shorten(same, 3)}")
+        )
     if twice:
-        faults.append(DataError(f"{root}: {len(twice)} photographs are there more than once: {shorten(twice, 3)}"))
+        faults.append(
+            DataError(f"{root}: {counted(len(twice), 'photograph is', 'photographs are')} there more than once: {shorten(twice, 3)}")
+        )
     if missing and not skip:
         advice = "[data] bad_images = skip goes without them"
-        faults.append(DataError(f"{root}: {len(missing)} photographs of {', '.join(STATES)} are missing: {shorten(missing)}; {advice}"))
+        many = counted(len(missing), "photograph is", "photographs are")
+        faults.append(DataError(f"{root}: {many} missing, of {', '.join(STATES)}: {shorten(missing)}; {advice}"))
     if faults:
         raise faults[0] if len(faults) == 1 else DataError(*faults)
     if missing:
-        _warn(f"{len(missing)} photographs are missing in {root}, and left out: {shorten(missing)}")
+        _warn(f"{counted(len(missing), 'photograph is', 'photographs are')} missing in {root}, and left out: {shorten(missing)}")
     if others:
-        _warn(f"{len(others)} files in {root} are left out, since they are none of {', '.join(STATES)}: {shorten(others, 3)}")
+        many = counted(len(others), "file is", "files are")
+        _warn(f"{many} left out in {root}, called like none of {', '.join(STATES)}: {shorten(others, 3)}")
     unnamed = sorted(there - {person.split("/", 1)[0] for person in folders})
     if unnamed:
-        _warn(f"{len(unnamed)} folders in {root} are left out, since no row of {table.name} names them: {shorten(unnamed, 3)}")
+        many = counted(len(unnamed), "folder is", "folders are")
+        _warn(f"{many} left out in {root}, named by no row of {table.name}: {shorten(unnamed, 3)}")
     return found
 
 
@@ -183,7 +190,9 @@ def _read_cells(cells: Sequence[str], lines: Iterable[int], path: Path, name: st
     numbers = [read(cell.strip().lower()) for cell in cells]
     wrong = [f"'{cell}' in line {line}" for cell, line, number in zip(cells, lines, numbers, strict=True) if number is None]
     if wrong:
-        raise DataError(f"{path}, column '{name}': expected {expected}; {len(wrong)} cells are not: {shorten(wrong)}")
+        raise DataError(
+            f"{path}, column '{name}': expected {expected}; {counted(len(wrong), 'cell is', 'cells are')} not: {shorten(wrong)}"
+        )
     return np.array(numbers, dtype=np.int64)
 
 

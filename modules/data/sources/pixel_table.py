@@ -19,7 +19,7 @@ from typing import TextIO
 import numpy as np
 import pandas as pd
 
-from modules.config.errors import DataError, OptionError, hint, shorten
+from modules.config.errors import DataError, OptionError, counted, hint, shorten
 from modules.config.schema import Data
 from modules.config.values import Size
 from modules.data.images import ImageArrays
@@ -75,7 +75,7 @@ def _read(file: TextIO, separates: str, path: Path, prefix: str) -> tuple[list[s
             cells = tuple(cells[0].split())
             count = count if lines else len(cells)
             if len(cells) != count or not count:
-                wrong.append(f"{len(cells)} numbers in line {line}" + (f", {count} in line {lines[0]}" if lines else ""))
+                wrong.append(f"{counted(len(cells), 'number')} in line {line}" + (f", {count} in line {lines[0]}" if lines else ""))
         values, fault = _values(cells)
         if fault is not None:
             where = f"number {fault + 1}" if in_one_cell else f"column {header[places[fault]]}"
@@ -84,9 +84,8 @@ def _read(file: TextIO, separates: str, path: Path, prefix: str) -> tuple[list[s
         rows.append([record[place] for place in rest])
         lines.append(line)
     if wrong:
-        raise DataError(
-            f"{path}: pixels are whole numbers from 0 to 255, as many in each row; {len(wrong)} rows are not: {shorten(wrong, TOLD)}"
-        )
+        many = counted(len(wrong), "row is", "rows are")
+        raise DataError(f"{path}: pixels are whole numbers from 0 to 255, as many in each row; {many} not: {shorten(wrong, TOLD)}")
     return [header[place] for place in rest], rows, lines, content, count
 
 

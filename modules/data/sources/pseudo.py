@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from modules.config.errors import DataError, gather, hint, shorten
+from modules.config.errors import DataError, counted, gather, hint, shorten
 from modules.config.schema import Data
 from modules.data.labels import encode_targets
 from modules.data.row_ids import asked_names, split_row_ids
@@ -47,9 +47,8 @@ def add_pseudo(samples: Samples, test: Samples, data: Data, folder: Path, id_col
     row_of = {name: row for row, name in enumerate(test.ids.tolist())}
     unknown = [name for name in ids if name not in row_of]
     if unknown:
-        raise DataError(
-            f"{path}: {len(unknown)} of {len(ids)} ids are not in the test set: {shorten(unknown, 3)}{hint(unknown[0], row_of)}"
-        )
+        many = counted(len(unknown), "id is", "ids are")
+        raise DataError(f"{path}: {many} not in the test set, of {len(ids)}: {shorten(unknown, 3)}{hint(unknown[0], row_of)}")
     sure = np.flatnonzero(confidence >= data.pseudo_threshold)
     if not len(sure):
         raise DataError(
@@ -101,7 +100,7 @@ def _shares(table: pd.DataFrame, name: str, path: Path) -> NDArray[np.float64]:
     wrong = np.flatnonzero(~((numbers >= 0) & (numbers <= 1 + 1e-6))).tolist()
     if wrong:
         told = shorten((f"{table[name].iloc[row]!r} in line {table.index[row]}" for row in wrong), 3)
-        raise DataError(f"{path}, column '{name}': expected numbers from 0 to 1; {len(wrong)} cells are not: {told}")
+        raise DataError(f"{path}, column '{name}': expected numbers from 0 to 1; {counted(len(wrong), 'cell is', 'cells are')} not: {told}")
     return np.asarray(numbers)
 
 
@@ -132,7 +131,8 @@ def _groups(taken: Samples, data: Data, folder: Path, id_column: str, marked: Te
 
 def _tell(taken: Samples, count: int, threshold: float) -> None:
     """How many are taken; and of which classes, where a class has far more than another."""
-    line = f"pseudo_labels: {len(taken)} of {count} test images train too, those with a confidence of {threshold:g} or more"
+    many = counted(len(taken), "test image trains", "test images train")
+    line = f"pseudo_labels: {many} too, of {count}: those with a confidence of {threshold:g} or more"
     counts = _count(taken)
     if counts and max(counts.values()) >= LOPSIDED * min(counts.values()):
         line += f"; {shorten((f'{name} {number}' for name, number in counts.items()), 12)}"

@@ -6,7 +6,7 @@ import os
 from collections import defaultdict
 from pathlib import Path
 
-from modules.config.errors import DataError, shorten
+from modules.config.errors import DataError, counted, shorten
 
 
 def find_below(files: list[str], root: Path) -> list[str]:
@@ -24,5 +24,6 @@ def find_below(files: list[str], root: Path) -> list[str]:
             found[name].append(Path(place, name).relative_to(root).as_posix())
     several = [shorten(found[name], 3) for name in dict.fromkeys(files) if len(found[name]) > 1]
     if several:
-        raise DataError(f"{root}: {len(several)} images lie in several folders below it: {shorten(several, 3)}; name one in train_images")
+        many = counted(len(several), "image lies", "images lie")
+        raise DataError(f"{root}: {many} in several folders below it: {shorten(several, 3)}; name one in train_images")
     return [found[file][0] if found[file] else file for file in files]
