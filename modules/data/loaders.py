@@ -56,12 +56,14 @@ class ImageBatches(Dataset[Batch | DataError]):
     """Decodes, or finds in the cache, and augments a batch at a time.
 
     A DataError is returned, not raised: it would come out of a worker with that worker's traceback as its message.
+    threads: that decode what is not in the cache; only decoding gains from them.
     """
 
-    def __init__(self, samples: Samples, cache: PixelCache, ways: Mapping[str, Way]) -> None:
+    def __init__(self, samples: Samples, cache: PixelCache, ways: Mapping[str, Way], threads: int = 1) -> None:
         self.samples = samples
         self.cache = cache
         self.ways = ways
+        self.threads = threads
         self.pixels: StoredPixels | None = None
 
     def open(self) -> StoredPixels:
@@ -71,7 +73,8 @@ class ImageBatches(Dataset[Batch | DataError]):
 
     def __getitem__(self, request: Request) -> Batch | DataError:
         try:
-            images = np.stack([self._image(request, draw) for draw in request.draws])
+            pixels = self.open().read_all([draw.row for draw in request.draws], self.threads)
+            images = np.stack([self._drawn(request, draw, each) for draw, each in zip(request.draws, pixels, strict=True)])
         except DataError as error:
             return error
         rows = np.array([draw.row for draw in request.draws], dtype=np.int64)
@@ -79,9 +82,9 @@ class ImageBatches(Dataset[Batch | DataError]):
         metadata = None if self.samples.metadata is None else torch.from_numpy(self.samples.metadata[rows])
         return Batch(torch.from_numpy(images), targets, torch.from_numpy(rows), metadata)
 
-    def _image(self, request: Request, draw: Draw) -> Pixels:
+    def _drawn(self, request: Request, draw: Draw, pixels: Pixels) -> Pixels:
         way = self.ways[request.way]
-        pixels = resize_image(self.open().read(draw.row), way.size, "stretch")
+        pixels = resize_image(pixels, way.size, "stretch")
         try:
             drawn = apply(way.pipeline, pixels, *request.seed, draw.epoch, draw.position)
         except FAILURES as error:  # code of one's own raises anything
@@ -153,7 +156,8 @@ def image_workers(samples: Samples, cache: PixelCache, augmentation: Augmentatio
     ways = {"valid": Way(images.size, build_pipeline(images.valid, "valid"))}
     if augmentation is not None:
         ways["train"] = Way(images.stored, make_train_pipeline(augmentation, images.size, images.channels))
-    return Workers(ImageBatches(samples, cache, ways), process.workers, process.device.type == "cuda")
+    threads = 1 if process.workers else process.threads  # while a batch is made in this process, torch's threads have nothing to do
+    return Workers(ImageBatches(samples, cache, ways, threads), process.workers, process.device.type == "cuda")
 
 
 def explain_worker_death(error: BaseException) -> DataError | None:

@@ -7,7 +7,7 @@ decoding and resizing, the size, the decoder's version. What is not there is dec
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from hashlib import sha256
@@ -116,6 +116,15 @@ class StoredPixels:
         if self.store is None or place == NOT_THERE:
             return self.cache.decode(row)
         return self.store.read_one(int(place)).reshape(self.cache.shape)
+
+    def read_all(self, rows: Sequence[int], threads: int) -> list[Pixels]:
+        """`read` of each; those that are not there are decoded by so many threads."""
+        wanted = [row for row in rows if self.store is None or self.places[row] == NOT_THERE]
+        if threads < 2 or len(wanted) < 2:
+            return [self.read(row) for row in rows]
+        with ThreadPoolExecutor(max_workers=threads) as pool:
+            decoded = dict(zip(wanted, pool.map(self.cache.decode, wanted), strict=True))
+        return [decoded[row] if row in decoded else self.read(row) for row in rows]
 
 
 class _Made(NamedTuple):
