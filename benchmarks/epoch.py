@@ -21,12 +21,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import numpy as np
 import torch
 
 from benchmarks.measuring import Row, contest_config, describe_machine, in_turn, make_photos, settle, show
 from modules.config.schema import Config
+from modules.data.draws import BatchSampler
 from modules.data.loaders import Batch, Loader, image_workers
 from modules.jobs.preparation import prepare
+from modules.prediction.predict import predict
+from modules.prediction.tta import VIEWS
 from modules.reporting.sinks import Silence
 from modules.training.epoch import Learner, train_epoch
 from modules.training.parts import make_learner, make_network, steps_per_epoch, train_batches
@@ -67,6 +71,46 @@ class _Epochs:
         _Epochs(replace(self.plan, workers=workers), self.learner, self.number).train()
 
 
+class _Parts:
+    """What an epoch of a plan's first fold consists of, each to be timed."""
+
+    def __init__(self, epochs: _Epochs) -> None:
+        plan, self.epochs = epochs.plan, epochs
+        fold, cores = plan.folds[0], os.cpu_count() or 1
+        self.plan, self.pool = plan, ThreadPoolExecutor(cores)
+        plan.pixels.provide(fold.train_rows, lambda steps, total: steps, lambda: None)
+        self.in_memory = [Batch(*(each if each is None else each.clone() for each in batch)) for batch in epochs.images(1)]
+        crowd = image_workers(plan.samples, plan.pixels, plan.config.augmentation, replace(plan.process, workers=cores))
+        self.train = Loader(crowd, train_batches(plan, fold).sampler, "train", (0,))
+        self.valid = Loader(crowd, BatchSampler(fold.train_rows, plan.config.hyper_params.batch_size), "valid", (0,))
+
+    def steps(self) -> None:
+        self.epochs.train(self.in_memory)
+
+    def forward(self) -> None:
+        learner, rows = self.epochs.learner, np.concatenate([batch.rows.numpy() for batch in self.in_memory])
+        columns = len(self.plan.samples.task.columns)
+        predict([learner.model], self.in_memory, rows, columns, learner.prepare, learner.objective, VIEWS["none"], self.plan.process)
+
+    def decode(self) -> None:
+        for _ in self.pool.map(self.plan.pixels.decode, self.plan.folds[0].train_rows.tolist()):
+            pass
+
+
+def measure_parts(folder: Path, work: Path, *overrides: str) -> dict[str, float]:
+    """Seconds, for all images: C, P, F, and of validation "forward" and "P, valid"."""
+    parts = _Parts(_Epochs.of(contest_config(folder, work, *MODEL, *overrides, "split.method=none", "data.cache=on")))
+    return in_turn(
+        {
+            "C": parts.steps,
+            "P": lambda: [None for _ in parts.train.epoch(1)],
+            "F": parts.decode,
+            "forward": parts.forward,
+            "P, valid": lambda: [None for _ in parts.valid.epoch(1)],
+        }
+    )
+
+
 def measure(folder: Path, work: Path, *overrides: str) -> list[Row]:
     """The three epochs."""
 
@@ -75,28 +119,24 @@ def measure(folder: Path, work: Path, *overrides: str) -> list[Row]:
 
     built = work / "built"
     warm, cold, building = epochs("data.cache=on"), epochs("data.cache=off"), epochs("data.cache=on", f"settings.cache_path={built}")
-    rows = warm.plan.folds[0].train_rows
-    warm.plan.pixels.provide(rows, lambda steps, total: steps, lambda: None)
-    in_memory = [Batch(*(each.clone() if each is not None else None for each in batch)) for batch in warm.images(1)]
-    cores = os.cpu_count() or 1
-    crowd = image_workers(warm.plan.samples, warm.plan.pixels, warm.plan.config.augmentation, replace(warm.plan.process, workers=cores))
-    prepared = Loader(crowd, train_batches(warm.plan, warm.plan.folds[0]).sampler, "train", (0,))
-    with ThreadPoolExecutor(cores) as pool:
-        found = in_turn(
-            {
-                "C": lambda: warm.train(in_memory),
-                "P": lambda: [None for _ in prepared.epoch(1)],
-                "F": lambda: list(pool.map(cold.plan.pixels.decode, rows.tolist())),
-                "warm": warm.train,
-                "building": lambda: building.anew(built),
-                "cold": cold.train,
-            }
-        )
+    parts = _Parts(warm)
+    found = in_turn(
+        {
+            "C": parts.steps,
+            "P": lambda: [None for _ in parts.train.epoch(1)],
+            "F": parts.decode,
+            "warm": warm.train,
+            "building": lambda: building.anew(built),
+            "cold": cold.train,
+        }
+    )
     c, p, f = found["C"], found["P"], found["F"]
     alone = warm.plan.process.device.type == "cpu"
     floors = {"warm": c + p if alone else max(c, p), "cold": c + p + f if alone else max(c, p + f)}
     floors["building"] = floors["warm"] + f
-    print(f"{len(rows):,} images, {warm.plan.process.describe()}; C {c:.2f} s, P {p:.2f} s, F {f:.2f} s", flush=True)
+    print(
+        f"{len(warm.plan.folds[0].train_rows):,} images, {warm.plan.process.describe()}; C {c:.2f} s, P {p:.2f} s, F {f:.2f} s", flush=True
+    )
     targets = {"warm": "<= 1.05", "building": "", "cold": "<= 1.15"}
     return [Row(f"epoch, {name}", floors[name], found[name], target) for name, target in targets.items()]
 

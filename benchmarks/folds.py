@@ -1,0 +1,103 @@
+"""A whole job of K folds, from the command line to the CV score: with decoded pixels kept, without, and the usual way.
+
+    python -m benchmarks.folds [photos=FOLDER] [count=N] [side=PIXELS] [times=T] [work=FOLDER] [section.option=value ...]
+
+3,000 JPEG photos of 512 pixels, mobilenetv3_small_100 at 128 pixels, 5 folds of 3 epochs. Each is a process of its own, started
+T times (1) in turn; Python's imports are counted. The usual way (benchmarks/usual.py): a Dataset that decodes with OpenCV and
+augments, and a new DataLoader with two workers for each fold. The floor is the steps on batches in memory, as often as the job
+makes them, the batches prepared by all cores, and each file decoded once: what is measured by benchmarks.epoch, and the same
+for what is validated.
+"""
+
+from __future__ import annotations
+
+import re
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from statistics import median
+from tempfile import TemporaryDirectory
+
+from benchmarks.epoch import measure_parts
+from benchmarks.measuring import HEADING, Row, contest_config, describe_machine, make_photos, settle
+from modules.config.schema import Config
+
+PROJECT = Path(__file__).parents[1]
+MODEL = ("model.name=mobilenetv3_small_100", "data.image_size=128", "split.folds=5", "hyper_params.epochs=3")
+WORKERS = 2  # of the usual way
+SCORE = re.compile(r"^(?:CV +)?accuracy ([\d.]+)", re.MULTILINE)
+
+
+def measure(folder: Path, work: Path, times: int, *overrides: str) -> list[Row]:
+    """Wall seconds of whole processes, and their scores beside them."""
+    config = contest_config(folder, work, *MODEL, *overrides)
+    ways = {
+        "kept, from nothing": _ours(folder, work, "data.cache=on", f"settings.cache_path={work / 'fresh'}", *overrides),
+        "kept, there already": _ours(folder, work, "data.cache=on", f"settings.cache_path={work / 'fresh'}", *overrides),
+        "not kept": _ours(folder, work, "data.cache=off", *overrides),
+        "the usual way": _usual(folder, config),
+    }
+    found: dict[str, list[tuple[float, float, str]]] = {name: [] for name in ways}
+    for number in range(times):
+        for name, command in ways.items():
+            found[name].append(_run([each.replace(str(work / "fresh"), str(work / f"fresh{number}")) for each in command]))
+            wall, cores, score = found[name][-1]
+            print(f"{name:22}{wall:8.1f} s  {cores:8.1f} core s  accuracy {score}", flush=True)
+    walls = {name: median(wall for wall, _, _ in each) for name, each in found.items()}
+    floor = _floor(folder, work, config, *overrides)
+    usual = walls["the usual way"]
+    against = [Row(f"usual way / {name}", walls[name], usual, ">= 1.6" if name == "kept, from nothing" else "") for name in list(ways)[:3]]
+    return [*(Row(f"whole job, {name}", floor, wall) for name, wall in walls.items()), *against]
+
+
+def _floor(folder: Path, work: Path, config: Config, *overrides: str) -> float:
+    """Seconds: every step and every forward pass of the job, every batch of it, and every file once."""
+    parts = measure_parts(folder, work / "parts", *overrides)
+    folds, epochs = config.split.folds, config.hyper_params.epochs
+    print(f"an epoch of all images: {', '.join(f'{name} {seconds:.2f} s' for name, seconds in parts.items())}", flush=True)
+    trained, validated = epochs * (folds - 1), epochs + 1  # the best epoch predicts what it validates once more
+    return trained * (parts["C"] + parts["P"]) + validated * (parts["forward"] + parts["P, valid"]) + parts["F"]
+
+
+def _ours(folder: Path, work: Path, *overrides: str) -> list[str]:
+    config = work / "config.ini"
+    config.write_text("")
+    shared = [
+        "data.source=csv", f"settings.data_path={folder}", "data.test_images=train", f"settings.log_path={work / 'runs'}",
+        "data.near_duplicates=off", "model.pretrained=false", "hyper_params.patience=0",
+    ]  # fmt: skip
+    return [sys.executable, str(PROJECT / "train.py"), str(config), *shared, *MODEL, *overrides]
+
+
+def _usual(folder: Path, config: Config) -> list[str]:
+    hyper = config.hyper_params
+    said = [config.model.name, config.data.image_size.height, config.split.folds, hyper.epochs, hyper.batch_size, hyper.learning_rate]
+    return [sys.executable, "-m", "benchmarks.usual", str(folder), *map(str, said), str(WORKERS)]
+
+
+def _run(command: Sequence[str]) -> tuple[float, float, str]:
+    """Wall and core seconds of the process and its workers, and the score that it prints."""
+    before, started = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
+    done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=False)
+    wall, after = time.perf_counter() - started, resource.getrusage(resource.RUSAGE_CHILDREN)
+    if done.returncode:
+        raise SystemExit(done.stderr)
+    score = SCORE.search(done.stdout)
+    return wall, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime, score.group(1) if score else "unknown"
+
+
+def main() -> int:
+    overrides, said = settle(sys.argv[1:])
+    with TemporaryDirectory(dir=said.get("work")) as work:
+        originals = Path(said["photos"]) if "photos" in said else None
+        folder = make_photos(Path(work) / "photos", int(said.get("count", 3000)), int(said.get("side", 512)), originals)
+        print(describe_machine(), flush=True)
+        print(HEADING, *measure(folder, Path(work), int(said.get("times", 1)), *overrides), sep="\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
