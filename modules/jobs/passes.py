@@ -21,6 +21,7 @@ from modules.jobs.failures import told
 from modules.jobs.restoring import Member, Restored, restore_parts
 from modules.jobs.stored_features import BYTES, why_not
 from modules.jobs.trained import TrainedRun
+from modules.models.compiling import compiled
 from modules.prediction.features import FOLDER, FeatureCache, plain_looks
 from modules.prediction.logits import task_objective
 from modules.prediction.predict import predict
@@ -87,7 +88,8 @@ class _Work:
         digests = [part.digest for part in parts]
         shared = [bool(digest) and digests.count(digest) > 1 for digest in digests]
         trunks = [parts[digests.index(part.digest)].trunk if share else None for part, share in zip(parts, shared, strict=True)]
-        models = [part.tail if share else part.module for part, share in zip(parts, shared, strict=True)]
+        wholes = [compiled(part.module, self.batch_size(members), self.process.compile) for part in parts]
+        models = [part.tail if share else whole for part, whole, share in zip(parts, wholes, shared, strict=True)]
         pipeline = build_pipeline(run.preprocessing.valid, "valid")
         dataset = ImageBatches(self.samples, run.preprocessing, pipeline, (run.config.settings.seed, "valid"))
         batches = Loader(dataset, self._sampler(members), self.process.workers, self.process.device.type == "cuda")
