@@ -107,7 +107,8 @@ class ByHand:
             optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             if like.clip_grad:
-                torch.nn.utils.clip_grad_norm_(module.parameters(), like.clip_grad)
+                parameters = [each for group in optimizer.param_groups for each in group["params"]]  # their order is in the last digit
+                torch.nn.utils.clip_grad_norm_(parameters, like.clip_grad)
             optimizer.step()
             losses.append(loss.detach())
             if like.ema is not None:
