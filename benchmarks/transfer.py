@@ -36,7 +36,8 @@ Table = list[tuple[str, str]]  # a file below the images' folder, and its class
 
 COMMON = (
     "data.source=csv", "data.train_csv=train.csv", "data.test_csv=", "data.sample_submission=test.csv", "data.image_size=96",
-    "split.method=none", "inference.answers=test.csv", "model.name=mobilenetv2_100", "settings.channels_last=true", "compute.threads=1", "data.cache_margin=1",
+    "split.method=none", "inference.answers=test.csv", "model.name=mobilenetv2_100", "settings.channels_last=true", "compute.threads=1",
+    "data.cache_margin=1",
 )  # fmt: skip
 
 PLAIN_INI = "[model]\nhead_init = default\n"  # the library's own first values, as whoever writes a first recipe has them

@@ -20,6 +20,7 @@ PROMISES = {
     "settings.num_workers": "scripts/test_main_job.py::test_any_number_of_workers_gives_one_result_and_augmentation_another",
     "settings.precision": "compute/test_process.py::test_what_is_asked_for_is_taken",
     "settings.channels_last": "training/test_fold.py::test_the_moving_average_is_laid_out_in_memory_like_the_model",
+    "settings.compile": "training/test_fold.py::test_compiled_folds_share_their_code_and_learn_what_others_do",
     "settings.keep_epochs": "training/test_fold.py::test_every_epochs_weights_are_kept_under_their_loss_and_score",
     "settings.cache_path": "scripts/test_features.py::test_what_is_told_of_passes_is_what_is_done",
     "settings.cache_limit": "scripts/test_features.py::test_on_says_why_it_cannot_be_done_and_auto_goes_on_without",

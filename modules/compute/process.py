@@ -13,6 +13,7 @@ import cv2
 import torch
 from torch import nn
 
+from modules.compute.compiler import start_compiler
 from modules.config.errors import OptionError, counted
 from modules.config.schema import Compute, Settings
 
@@ -29,6 +30,7 @@ class Process:
     channels_last: bool
     workers: int
     threads: int
+    compile: bool = False
 
     def autocast(self) -> AbstractContextManager[None]:
         """Mixed precision around a forward pass; nothing for float32."""
@@ -42,14 +44,15 @@ class Process:
         return module.to(device=self.device, memory_format=layout)  # type: ignore[call-overload,no-any-return]
 
     def describe(self) -> str:
-        layout = ", channels_last" if self.channels_last else ""
-        return f"{self.device}, {self.precision}{layout}, {counted(self.threads, 'thread')}, {counted(self.workers, 'worker')}"
+        ways = f"{', channels_last' if self.channels_last else ''}{', compiled' if self.compile else ''}"
+        return f"{self.device}, {self.precision}{ways}, {counted(self.threads, 'thread')}, {counted(self.workers, 'worker')}"
 
 
 def start_process(settings: Settings, compute: Compute) -> tuple[Process, list[str]]:
     """Sets up torch and OpenCV as the config says. Returns what was chosen, with remarks for the person, a line each.
 
-    Raises OptionError where float16 is asked for on a CPU, on which it trains wrongly or not at all.
+    Raises OptionError where float16 is asked for on a CPU, on which it trains wrongly or not at all, or compiled code where
+    nothing can be compiled.
     """
     remarks = []
     device = torch.device("cpu")
@@ -69,7 +72,10 @@ def start_process(settings: Settings, compute: Compute) -> tuple[Process, list[s
     on_gpu = device.type != "cpu"
     channels_last = on_gpu if settings.channels_last == "auto" else settings.channels_last
     workers = _choose_workers(settings.num_workers, on_gpu)
-    return Process(device, _choose_precision(settings.precision, device), channels_last, workers, torch.get_num_threads()), remarks
+    precision = _choose_precision(settings.precision, device)
+    if settings.compile:
+        start_compiler(device)
+    return Process(device, precision, channels_last, workers, torch.get_num_threads(), settings.compile), remarks
 
 
 def describe_environment(process: Process) -> dict[str, Any]:

@@ -54,6 +54,9 @@ class Settings:
         "auto", "auto: bfloat16 on a GPU that has it, float16 on other GPUs, float32 on a CPU", learnt=True
     )
     channels_last: Literal["auto"] | bool = option("auto", "memory layout of images; auto: true on a GPU", learnt=True)
+    compile: bool = option(
+        False, "torch.compile: faster steps after minutes of compiling, once for all folds; needs a C++ compiler", learnt=True
+    )
     keep_epochs: bool = option(False, "true: also every epoch's weights, in fold*/epochs, named by epoch, loss and score")
 
 

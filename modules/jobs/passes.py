@@ -24,6 +24,7 @@ from modules.jobs.restoring import Member, Restored, restore_parts
 from modules.jobs.stored_features import BYTES
 from modules.jobs.stored_pixels import choose_pixels, provide_pixels
 from modules.jobs.trained import TrainedRun
+from modules.models.compiling import compiled
 from modules.prediction.features import FOLDER, FeatureCache, plain_looks
 from modules.prediction.logits import task_objective
 from modules.prediction.predict import predict
@@ -90,7 +91,8 @@ class _Work:
         digests = [part.digest for part in parts]
         shared = [bool(digest) and digests.count(digest) > 1 for digest in digests]
         trunks = [parts[digests.index(part.digest)].trunk if share else None for part, share in zip(parts, shared, strict=True)]
-        models = [part.tail if share else part.module for part, share in zip(parts, shared, strict=True)]
+        wholes = [compiled(part.module, self.batch_size(members), self.process.compile) for part in parts]
+        models = [part.tail if share else whole for part, whole, share in zip(parts, wholes, shared, strict=True)]
         batches = Loader(self._workers(run), self._sampler(members), "valid", (run.config.settings.seed, "valid"))
         normalizer = Normalizer(run.preprocessing, self.process.device, self.process.channels_last)
         return self._predict(members, models, batches, normalizer, VIEWS[self.config.inference.tta], trunks)

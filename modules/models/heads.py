@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import torch
@@ -59,8 +60,14 @@ def append_head(module: nn.Module, inputs: int, outputs: int) -> None:
     """Lets a new linear layer, `appended`, follow all `inputs` outputs of the model."""
     assert not hasattr(module, APPENDED)
     module.add_module(APPENDED, nn.Linear(inputs, outputs))
-    own = type(module)
-    module.__class__ = type(own.__name__, (Appended, own), {"__module__": own.__module__})
+    own: Any = type(module)
+    module.__class__ = _appended(own)
+
+
+@cache
+def _appended(own: type[nn.Module]) -> type[nn.Module]:
+    """One class for all folds, so that they share compiled code."""
+    return type(own.__name__, (Appended, own), {"__module__": own.__module__})
 
 
 def init_head(module: nn.Module, names: tuple[str, ...], how: str, pretrained: bool) -> None:

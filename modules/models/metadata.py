@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from functools import cache
 from typing import Any
 
 import torch
 from torch import nn
 
 from modules.config.errors import OptionError
+from modules.models.compiling import Compiled
 
 JOINED = "joined"
 HIDDEN = 64  # numbers that stand for the metadata beside the features
@@ -62,18 +64,26 @@ def join_head(module: nn.Module, features: Any, name: str, metadata: int, output
         raise OptionError("data", "metadata_columns", fault)
     assert not hasattr(module, JOINED)
     module.add_module(JOINED, JoinedHead(features.shape[1], metadata, outputs, dropout))
-    own = type(module)
-    module.__class__ = type(own.__name__, (Joined, own), {"__module__": own.__module__})
+    own: Any = type(module)
+    module.__class__ = _joined(own)
+
+
+@cache
+def _joined(own: type[nn.Module]) -> type[nn.Module]:
+    """One class for all folds, so that they share compiled code."""
+    return type(own.__name__, (Joined, own), {"__module__": own.__module__})
 
 
 def metadata_width(model: nn.Module) -> int:
     """How many numbers of metadata the model takes an image."""
+    if isinstance(model, Compiled):
+        model = model.model
     return model.joined.width if isinstance(model, Joined) else 0
 
 
 def call(model: nn.Module, images: torch.Tensor, metadata: torch.Tensor | None) -> Any:
     """What the model gives. The metadata go to one that takes them, on the device of the images; another has no use for them."""
-    if not isinstance(model, Joined):
+    if not metadata_width(model):
         return model(images)
     assert metadata is not None
     return model(images, metadata.to(images.device, non_blocking=True))

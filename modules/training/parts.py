@@ -21,6 +21,7 @@ from modules.data.samples import Rows
 from modules.data.splits import Fold
 from modules.data.task import Targets, positions
 from modules.models.build import Network, build_network
+from modules.models.compiling import compiled
 from modules.models.cutting import Tail
 from modules.models.freezing import freeze
 from modules.models.objectives import Objective
@@ -75,9 +76,9 @@ def make_learner(
     hyper, decay = phase.hyper, plan.config.model.ema_decay
     still = freeze(network, phase.freeze, phase.unfrozen)
     ema = ModelEmaV3(network.module, decay=decay, use_warmup=True) if decay > 0 else None
-    model, averaged = network.module, None if ema is None else ema.module
+    model, averaged = _called(plan, network.module), None if ema is None else _called(plan, ema.module)
     if features is not None and phase.cut is not None:
-        model, averaged = phase.cut.tail_of(model), None if averaged is None else phase.cut.tail_of(averaged)
+        model, averaged = phase.cut.tail_of(network.module), None if ema is None else phase.cut.tail_of(ema.module)
     return Learner(
         module=network.module,
         model=model,
@@ -140,7 +141,7 @@ def valid_batches(plan: Plan, fold: Fold) -> Loader:
 
 def evaluate(plan: Plan, network: Network, batches: Loader, fold: Fold, views: str) -> Outcome:
     """The images that the fold validates, through its model."""
-    return _predict(plan, fold, network.module, _normalizer(plan), batches, VIEWS[views])
+    return _predict(plan, fold, _called(plan, network.module), _normalizer(plan), batches, VIEWS[views])
 
 
 def evaluate_features(plan: Plan, tail: Tail, features: Features, fold: Fold, views: str, follow: Follow) -> Outcome:
@@ -154,6 +155,11 @@ def evaluate_features(plan: Plan, tail: Tail, features: Features, fold: Fold, vi
 def validate(plan: Plan, fold: Fold, learner: Learner, feed: Feed) -> Outcome:
     """What the fold validates, through the model as it is by now; no TTA."""
     return _predict(plan, fold, learner.predictor, learner.prepare, feed.valid, feed.views)
+
+
+def _called(plan: Plan, module: nn.Module) -> nn.Module:
+    """What is called of a whole model. Tails are not compiled: a head is too small to gain, and each fold's tail is code of its own."""
+    return compiled(module, plan.config.hyper_params.batch_size, plan.process.compile)
 
 
 def _all_rows(plan: Plan) -> tuple[Rows, Rows]:

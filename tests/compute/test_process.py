@@ -49,6 +49,16 @@ def test_what_is_asked_for_is_taken() -> None:
         assert (torch.ones(2, 2) @ torch.ones(2, 2)).dtype == torch.bfloat16
 
 
+def test_without_a_compiler_that_is_told_before_anything_starts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Though code of an earlier run may lie in torch's cache."""
+    monkeypatch.setattr("torch._inductor.config.cpp.cxx", (None, "/nowhere/c++"))
+    torch._dynamo.reset()
+    told = r"^\[settings\] compile: nothing can be compiled here: No working C\+\+ compiler found.*; torch needs a C\+\+ compiler"
+    with pytest.raises(OptionError, match=told):
+        start_process(settings(compile=True), Compute(threads=1))
+    assert start_process(settings(), Compute(threads=1))[0].compile is False
+
+
 def test_without_autocast_float32_stays_float32() -> None:
     process, _ = start_process(settings(), Compute(threads=1))
     with process.autocast():

@@ -107,7 +107,9 @@ def test_an_epoch_equals_a_loop_by_hand_to_the_bit(name: str, sizes: list[int]) 
     decay = [parameter for parameter in twin.parameters() if parameter.ndim > 1]
     groups = [{"params": no_decay, "weight_decay": 0.0}, {"params": decay, "weight_decay": 0.05}]
     reference: torch.optim.Optimizer = (
-        torch.optim.AdamW(groups, lr=0.1) if name == "adamw" else torch.optim.SGD(groups, lr=0.1, momentum=0.8, nesterov=name == "sgd")
+        torch.optim.AdamW(groups, lr=0.1, fused=True)
+        if name == "adamw"
+        else torch.optim.SGD(groups, lr=0.1, momentum=0.8, nesterov=name == "sgd", fused=True)
     )
     before = digest_tensors(module.state_dict())
     torch.manual_seed(9)

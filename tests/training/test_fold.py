@@ -18,6 +18,7 @@ import torch
 import torchvision
 from PIL import Image
 from torch import nn
+from torch._dynamo.utils import counters
 
 from modules.config.errors import DataError
 from modules.config.reader import read_config
@@ -774,3 +775,20 @@ def test_what_the_model_says_without_tta_is_kept_beside_it(contest: Path) -> Non
     flipped.predictions_without_tta.write_text("damaged")
     train(plan, "flipped")
     assert flipped.predictions_without_tta.read_bytes() == plain.predictions.read_bytes()
+
+
+def test_compiled_folds_share_their_code_and_learn_what_others_do(contest: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With torch's own operations behind the traced code. Batches of 8: 30 rows train and validate, so that each part has a smaller one."""
+    torch._dynamo.reset()
+    counters.clear()
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="eager"))
+    plain, quick = plan_for(contest), plan_for(contest, "settings.compile=true")
+    assert quick.process.compile and not plain.process.compile
+    before, made = counters["stats"]["unique_graphs"], []
+    for number in range(2):
+        found = train(quick, f"compiled{number}", number)[0]
+        made.append(counters["stats"]["unique_graphs"] - before)
+        assert digests(found) == digests(train(plain, f"plain{number}", number)[0])
+        assert load_predictions(found.predictions, quick.samples.task).values.shape == (30, 3)
+    torch._dynamo.reset()
+    assert made == [2, 2], "training and predicting, in the first fold"

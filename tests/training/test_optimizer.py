@@ -11,7 +11,7 @@ from torch import nn
 
 from modules.config.errors import OptionError
 from modules.config.schema import HyperParams
-from modules.training.optimizer import check_optimizer, make_optimizer, set_learning_rate
+from modules.training.optimizer import FUSED, check_optimizer, make_optimizer, set_learning_rate
 
 
 def model() -> nn.Module:
@@ -83,6 +83,26 @@ def test_an_optimiser_that_cannot_be_made_is_one_line(monkeypatch: pytest.Monkey
     monkeypatch.setattr(timm.optim, "create_optimizer_v2", fail)
     with pytest.raises(OptionError, match=r"^\[hyper_params\] optimizer: fusedsgd cannot be made: needs apex and luck$"):
         make_optimizer(model(), HyperParams(optimizer="fusedsgd"))
+
+
+@pytest.mark.parametrize("name", FUSED)
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_fused_steps_are_those_of_the_plain_optimiser(name: str, layout: torch.memory_format) -> None:
+    """Whatever the layout in memory: gradients, weights and what is kept of them lie alike. They differ in the last digit."""
+    modules = [nn.Conv2d(3, 4, 3).to(memory_format=layout) for _ in range(2)]  # type: ignore[call-overload]
+    modules[1].load_state_dict(modules[0].state_dict())
+    mine = make_optimizer(modules[0], HyperParams(optimizer=name, learning_rate=0.1, weight_decay=0.05))
+    plain = timm.optim.create_optimizer_v2(modules[1], opt=name, lr=0.1, weight_decay=0.05, momentum=0.9)
+    assert all(group["fused"] for group in mine.param_groups) and not any(group["fused"] for group in plain.param_groups)
+    for step in range(4):
+        images = torch.rand(2, 3, 5, 5, generator=torch.Generator().manual_seed(step)).contiguous(memory_format=layout)
+        for module, optimizer in zip(modules, (mine, plain), strict=True):
+            module.zero_grad()
+            module(images).square().sum().backward()
+            optimizer.step()
+    assert all(
+        torch.allclose(one, other, rtol=1e-3, atol=1e-4) for one, other in zip(*(each.parameters() for each in modules), strict=True)
+    )
 
 
 def test_the_rate_is_a_factor_of_the_first_one_not_of_the_last() -> None:
@@ -202,7 +222,8 @@ def test_what_is_frozen_is_in_no_group_whatever_the_rates() -> None:
 def test_without_such_options_the_optimiser_is_what_timm_makes_of_the_model(name: str, weight_decay: float) -> None:
     module = timm.create_model("test_vit", num_classes=3)
     ours = make_optimizer(module, HyperParams(optimizer=name, learning_rate=0.02, weight_decay=weight_decay), ("head",))
-    theirs = timm.optim.create_optimizer_v2(module, opt=name, lr=0.02, weight_decay=weight_decay, momentum=0.9)
+    fused = {} if name == "lion" else {"fused": True}  # lion is not torch's
+    theirs = timm.optim.create_optimizer_v2(module, opt=name, lr=0.02, weight_decay=weight_decay, momentum=0.9, **fused)
     groups = [{key: value for key, value in group.items() if key != "initial_lr"} for group in ours.state_dict()["param_groups"]]
     assert groups == theirs.state_dict()["param_groups"]
     for mine, their in zip(ours.param_groups, theirs.param_groups, strict=True):
