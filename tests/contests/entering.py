@@ -13,7 +13,6 @@ from modules.config.schema import Config
 from tests.contests.forms import faults, read
 from tests.contests.layouts import Contest, Copy
 from tests.scripts.running import run_inference, run_train
-from tests.tiny import TINY
 
 PAGE = Path(__file__).parents[2] / "docs/contests.md"
 INI = "contest.ini"
@@ -24,7 +23,7 @@ SMALL = (
     "compute.threads=1",
     "data.image_size=32",
     "split.folds=2",
-    f"model.name={TINY}",
+    "model.name=test_resnet",
     "model.pretrained=false",
     "augmentation.preset=none",
     "hyper_params.epochs=4",

@@ -441,7 +441,7 @@ def test_colours_that_would_be_lost_are_told(contest: Path, capsys: pytest.Captu
 
 def test_the_metric_chooses_the_best_epoch_and_is_what_is_told(contest: Path, capsys: pytest.CaptureFixture[str]) -> None:
     more = ["hyper_params.metric=log_loss", "hyper_params.epochs=4", "hyper_params.learning_rate=0.02", "settings.run_name=here"]
-    assert run_train(*_named(contest, *more)) == 0
+    assert run_train(*_named(contest, "model.name=test_resnet", *more)) == 0
     assert "CV      log_loss" in capsys.readouterr().out
     result = json.loads(Path("runs/here/result.json").read_text())
     scores = [[float(epoch["score"]) for epoch in history(Path("runs/here"), fold)] for fold in range(2)]

@@ -27,7 +27,6 @@ from modules.training.parts import make_network
 from tests.digests import digest_tensors
 from tests.making import fast, make_contest, write_config
 from tests.scripts.running import digests, history, refusal, run_inference, run_train
-from tests.tiny import TINY
 
 MEAN = "data.mean=0.3, 0.4, 0.5"
 
@@ -38,7 +37,8 @@ def earlier(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
     root = tmp_path_factory.mktemp("earlier")
     make_contest(root / "contest")
     config = write_config(root / "config.ini", "[settings]\n")
-    arguments = [str(config), *fast(root / "contest", f"settings.log_path={root / 'runs'}", "data.test_csv=test.csv")]
+    more = ("model.name=test_resnet", "data.test_csv=test.csv")
+    arguments = [str(config), *fast(root / "contest", f"settings.log_path={root / 'runs'}", *more)]
     assert run_train(*arguments, MEAN, "hyper_params.epochs=4", "settings.run_name=a", "--quiet") == 0
     return root, arguments
 
@@ -64,7 +64,7 @@ def test_scores_go_on_from_there_and_the_run_says_where_it_began(
     slow = ("hyper_params.epochs=1", "hyper_params.learning_rate=1e-4")
     for name, start in (("scratch", "false"), ("warm", str(root / "runs/a"))):
         assert run_train(*arguments, *slow, f"model.pretrained={start}", f"settings.run_name={name}") == 0
-    assert f"timm {TINY} from {root / 'runs/a'}, fold by fold" in capsys.readouterr().out
+    assert f"timm test_resnet from {root / 'runs/a'}, fold by fold" in capsys.readouterr().out
     for fold in (0, 1):
         cold, warm, before = (
             float(history(root / "runs" / name, fold)[row]["valid_loss"]) for name, row in (("scratch", 0), ("warm", 0), ("a", -1))
