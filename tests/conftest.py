@@ -9,9 +9,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import torch
 
-from tests.making import make_contest
+# torch, and what needs it, is imported by the fixtures: of the processes that pytest-xdist starts, the first runs no test.
+
+WHOLE_JOBS = ("scripts", "contests", "training")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -24,6 +25,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Whole jobs come first: a file that takes long must not be what one process is left with when the others are done."""
+    items.sort(key=lambda item: item.path.parent.name not in WHOLE_JOBS)
     if not config.getoption("--runslow"):
         for item in items:
             if "slow" in item.keywords:
@@ -39,8 +42,16 @@ def _in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
 
 
 @pytest.fixture(autouse=True)
+def _no_wait_for_the_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a power cut would take is no test's business, and a run waits for the disk after every file that it writes."""
+    monkeypatch.setattr(os, "fsync", lambda number: None)
+
+
+@pytest.fixture(autouse=True)
 def _one_thread() -> Iterator[None]:
     """On a machine with other work to do, threads that wait for each other take ten times as long."""
+    import torch
+
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
@@ -69,4 +80,6 @@ def _no_network(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def contest(tmp_path: Path) -> Path:
     """A CSV contest of 60 training and 12 test images, in three classes, that a small model learns at once."""
+    from tests.making import make_contest
+
     return make_contest(tmp_path / "contest")

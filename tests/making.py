@@ -8,11 +8,13 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
+from tests.tiny import TINY
+
 CLASSES = ("cat", "dog", "eel")
 FAST = (
     "data.source=csv",
     "data.image_size=32",
-    "model.name=test_resnet",
+    f"model.name={TINY}",
     "model.pretrained=false",
     "settings.gpu=false",
     "settings.num_workers=0",

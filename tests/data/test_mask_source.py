@@ -275,13 +275,13 @@ def test_corrections_of_nobody_to_nothing_and_twice_are_told(few: Path) -> None:
 
 
 def test_the_table_may_be_as_large_as_the_contests(tmp_path: Path) -> None:
-    """2,700 people: only names are looked at, no image is opened."""
+    """2,700 people: only names are looked at, no image is opened. The first one's folder stands for all: 18,900 files take long to make."""
     rows = [f"{number:06d}_male_Asian_{18 + number % 43}" for number in range(2700)]
-    (tmp_path / "train/images").mkdir(parents=True)
-    for path in rows:
-        (tmp_path / "train/images" / path).mkdir()
-        for name in FILES:
-            (tmp_path / "train/images" / path / f"{name}.jpg").touch()
+    (tmp_path / "train/images" / rows[0]).mkdir(parents=True)
+    for name in FILES:
+        (tmp_path / "train/images" / rows[0] / f"{name}.jpg").touch()
+    for path in rows[1:]:
+        (tmp_path / "train/images" / path).symlink_to(rows[0])
     table = pd.DataFrame({"id": "1", "gender": "male", "race": "Asian", "age": [path.rpartition("_")[2] for path in rows], "path": rows})
     table.to_csv(tmp_path / "train/train.csv", index=False)
     assert len(load(tmp_path)) == 18900

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import re
-import subprocess
 import sys
+import urllib.request
 from collections import Counter
 from itertools import product
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,8 +20,8 @@ from modules.config.schema import Augmentation
 from modules.config.values import Size
 from modules.data.pixels import Pixels
 from modules.data.transforms import PRESETS, apply, build_pipeline, check_pipeline, make_train_pipeline
+from tests.scripts.forked import run_forked
 
-ROOT = Path(__file__).parents[2]
 SIZE = Size(24, 40)
 CORNERS = np.array([[10, 60], [120, 250]], dtype=np.uint8)[..., np.newaxis]
 
@@ -235,10 +235,18 @@ def test_draws_of_neighbouring_positions_and_epochs_are_independent() -> None:
 @pytest.mark.parametrize("module", ["modules.data.loaders", "modules.data.transforms"])
 def test_albumentations_never_asks_the_network_for_its_version(module: str) -> None:
     """Whichever file of the room is imported first: the environment is set before albumentations looks at it."""
-    script = f"import urllib.request as r; r.OpenerDirector.open = lambda *a, **k: print('asked'); import {module}"
-    environment = {name: value for name, value in os.environ.items() if name != "NO_ALBUMENTATIONS_UPDATE"}
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=ROOT, env=environment, check=True)
-    assert "asked" not in done.stdout and done.stderr == ""
+
+    def import_anew() -> int:
+        for name in [name for name in sys.modules if name.partition(".")[0] in ("modules", "albumentations")]:
+            del sys.modules[name]
+        del os.environ["NO_ALBUMENTATIONS_UPDATE"]
+        urllib.request.OpenerDirector.open = lambda *a, **k: print("asked")  # type: ignore[method-assign,assignment]
+        importlib.import_module(module)
+        print("albumentations" in sys.modules)
+        return 0
+
+    done = run_forked(import_anew)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "True\n", "")
 
 
 def test_a_failing_transform_is_told_without_line_breaks() -> None:

@@ -19,8 +19,9 @@ from modules.runs.checkpoint import load_checkpoint
 from modules.training.parts import evaluate, make_network, valid_batches
 from tests.digests import digest_tensors
 from tests.making import CLASSES, fast, make_contest, write_config
+from tests.scripts.forked import run_elsewhere
 from tests.scripts.running import digests, known, read, refusal, run_inference, run_look, run_train
-from tests.scripts.test_bundle import PLAIN, run_offline, unpacked
+from tests.scripts.test_bundle import PLAIN, unpacked
 
 ADDED = ("appended.weight", "appended.bias")
 MODELS = {
@@ -98,7 +99,8 @@ def test_a_bundle_predicts_offline_what_is_predicted_in_place(made: Path, tmp_pa
     assert run_inference(*known(made, "inference.run=vit,grey")) == 0
     assert run_look("bundle", "vit", "grey", *known(made)) == 0
     folder = unpacked(Path("vit+grey.zip"), tmp_path / "empty")
-    run_offline(folder, tmp_path, f"settings.data_path={made / 'contest'}")
+    done = run_elsewhere(folder / "inference.py", [f"settings.data_path={made / 'contest'}"], folder)
+    assert done.returncode == 0, done.stderr
     assert (folder / "submissions/vit+grey.csv").read_bytes() == Path("submissions/vit+grey.csv").read_bytes()
 
 

@@ -124,6 +124,7 @@ def test_a_full_disk_is_told_in_a_line_and_the_run_goes_on_when_there_is_room(
 def test_a_refit_ends_where_its_run_was_best_though_more_would_have_begun_to_train_later(contest: Path) -> None:
     """And its config is read again: by inference, and by training that goes on."""
     stages = (
+        "model.name=test_resnet",  # whose first epoch scores best
         "model.unfreeze=2: layer4, 4: all",
         "hyper_params.epochs=5",
         "hyper_params.learning_rate=1e-9",

@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import subprocess
-import sys
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -19,16 +17,10 @@ from modules.compute.process import Process
 from modules.config.reader import read_config
 from modules.jobs.trained import open_trained, restore_member
 from tests.making import CLASSES, make_contest, write_config
+from tests.scripts.forked import run_elsewhere
 from tests.scripts.running import known, make_runs, read, refusal, run_inference, run_look
 
 PLAIN = Process(torch.device("cpu"), "float32", False, 0, 1)
-OFFLINE = """import socket
-
-def refuse(*arguments, **keywords):
-    raise OSError("the bundle asked for the network")
-
-socket.socket.connect = socket.socket.connect_ex = socket.getaddrinfo = socket.create_connection = refuse
-"""
 
 
 @pytest.fixture(scope="module")
@@ -36,27 +28,14 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A contest that asks for probabilities, and the runs `one`, `two` (another image size) and `grey` (torchvision, one channel)."""
     root = tmp_path_factory.mktemp("made")
     grey = ("model.library=torchvision", "model.name=shufflenet_v2_x0_5", "data.channels=1", "hyper_params.epochs=1")
-    return make_runs(root, {"one": (), "two": ("hyper_params.learning_rate=0.002", "data.image_size=40"), "grey": grey})
+    one = ("model.name=test_resnet",)  # which is known also where there are no tests
+    return make_runs(root, {"one": one, "two": (*one, "hyper_params.learning_rate=0.002", "data.image_size=40"), "grey": grey})
 
 
 def unpacked(archive: Path, folder: Path) -> Path:
     with zipfile.ZipFile(archive) as content:
         content.extractall(folder)
     return folder
-
-
-def run_offline(folder: Path, tmp_path: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """inference.py of the unpacked bundle, in its folder, without a network, and without this repository in sight."""
-    site = tmp_path / "site"
-    site.mkdir(exist_ok=True)
-    (site / "sitecustomize.py").write_text(OFFLINE)
-    kept = {name: value for name, value in os.environ.items() if name in ("PATH", "HOME", "TMPDIR", "OMP_NUM_THREADS", "OMP_WAIT_POLICY")}
-    command = [sys.executable, "inference.py", *arguments]
-    done = subprocess.run(
-        command, cwd=folder, env={**kept, "PYTHONPATH": str(site)}, capture_output=True, text=True, timeout=300, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    return done
 
 
 def test_a_bundle_of_two_runs_predicts_offline_what_is_predicted_in_place(
@@ -73,7 +52,8 @@ def test_a_bundle_of_two_runs_predicts_offline_what_is_predicted_in_place(
     (later / "train.csv").unlink()
     template = read(later / "sample_submission.csv")[["id"]].assign(**dict.fromkeys(CLASSES, 0))
     template.iloc[::-1].to_csv(later / "sample_submission.csv", index=False)
-    done = run_offline(folder, tmp_path, f"settings.data_path={later}", "inference.output=final.csv", "--quiet")
+    done = run_elsewhere(folder / "inference.py", [f"settings.data_path={later}", "inference.output=final.csv", "--quiet"], folder)
+    assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[0].startswith("submission: submissions/one+two.csv, 31 rows")
     assert "cannot be measured here" not in done.stderr and "score against" not in done.stdout
     assert run_inference(*known(made, *options[:2], "inference.run=one,two", f"settings.data_path={later}")) == 0
@@ -101,7 +81,8 @@ def test_a_bundle_predicts_from_another_folder_by_the_line_of_its_readme(made: P
     working.mkdir()
     (line,) = (line for line in (folder / "README.txt").read_text().splitlines() if "/this/folder/inference.py" in line)
     line = line.replace("/this/folder", str(folder)).replace("/where/the/test/is", str(made / "contest"))
-    done = subprocess.run([sys.executable, *line.split()[1:]], cwd=working, capture_output=True, text=True, timeout=300, check=False)
+    script, *arguments = line.split()[1:]
+    done = run_elsewhere(Path(script), arguments, working)
     assert done.returncode == 0, done.stderr
     assert (working / "submissions/one.csv").read_bytes() == Path("submissions/one.csv").read_bytes()
     assert not (folder / "submissions").exists()

@@ -25,6 +25,7 @@ from modules.reporting.sinks import Silence
 from modules.runs.checkpoint import load_checkpoint
 from tests.making import CLASSES, fast
 from tests.scripts.running import digests, history, known, make_runs, read, refusal, run_inference, run_train
+from tests.tiny import TINY
 
 EXACT = ("model.feature_precision=float32", "augmentation.preset=none")
 DEEP = "model.freeze=conv1, bn1, layer1, layer2, layer3"
@@ -85,7 +86,7 @@ def test_what_is_learnt_from_exact_features_is_what_images_teach(tmp_path: Path,
 def weights_file(folder: Path) -> str:
     """As pretrained weights, which all folds begin with; without a file each fold's are random, and its own."""
     torch.manual_seed(5)
-    torch.save(timm.create_model("test_resnet", num_classes=9).state_dict(), folder / "weights.pt")
+    torch.save(timm.create_model(TINY, num_classes=9).state_dict(), folder / "weights.pt")
     return f"model.pretrained={folder / 'weights.pt'}"
 
 

@@ -97,7 +97,7 @@ def counts_told(out: str) -> pd.DataFrame:
 
 
 def test_every_class_is_counted_and_one_that_is_called_all_too(
-    arguments: list[str], contest: Path, capsys: pytest.CaptureFixture[str]
+    arguments: list[str], contest: Path, drawn: list[Any], capsys: pytest.CaptureFixture[str]
 ) -> None:
     rename_classes(contest, cat="all")
     assert run_look("data", "config.ini", *fast(contest)) == 0
@@ -116,7 +116,9 @@ def test_names_with_signs_of_formulas_and_of_any_script_are_drawn(
     assert Image.open("look/data.png").size > (100, 100)
 
 
-def test_images_that_training_skips_are_skipped_here_too(arguments: list[str], contest: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_images_that_training_skips_are_skipped_here_too(
+    arguments: list[str], contest: Path, drawn: list[Any], capsys: pytest.CaptureFixture[str]
+) -> None:
     path = contest / "train" / "train_003.png"
     path.write_bytes(path.read_bytes()[:-200])
     assert run_look("data", "config.ini", *fast(contest, "data.bad_images=skip")) == 0

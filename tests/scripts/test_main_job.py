@@ -19,6 +19,7 @@ from modules.runs.checkpoint import load_checkpoint
 from tests.digests import digest_tensors
 from tests.making import fast, make_contest, write_config
 from tests.scripts.running import digests, history, read, refusal, run_inference, run_train
+from tests.tiny import TINY
 
 NOTES_INI = """[settings]
 debug = True,
@@ -117,7 +118,7 @@ def test_the_submission_averages_the_folds_probabilities(trained: tuple[Path, li
     batch = (torch.nn.functional.interpolate(batch, (32, 32), mode="bilinear") - 0.5) / 0.5
     total = 0
     for fold in range(2):
-        model = timm.create_model("test_resnet", num_classes=3).eval()
+        model = timm.create_model(TINY, num_classes=3).eval()
         checkpoint = torch.load(root / f"runs/done/fold{fold}/best.pt", weights_only=True)
         model.load_state_dict(checkpoint["model"])
         with torch.no_grad():
@@ -289,7 +290,7 @@ def test_inference_refuses_what_contradicts_the_run(trained: tuple[Path, list[st
     assert lines == [
         f"override data.image_size: 40, but done was trained with 32; {end}",
         f"override data.mean: 0.3, but done was trained with auto; {end}",
-        f"override model.name: test_vit, but done was trained with test_resnet; {end}",
+        f"override model.name: test_vit, but done was trained with {TINY}; {end}",
     ]
 
 
@@ -440,7 +441,7 @@ def test_colours_that_would_be_lost_are_told(contest: Path, capsys: pytest.Captu
 
 def test_the_metric_chooses_the_best_epoch_and_is_what_is_told(contest: Path, capsys: pytest.CaptureFixture[str]) -> None:
     more = ["hyper_params.metric=log_loss", "hyper_params.epochs=4", "hyper_params.learning_rate=0.02", "settings.run_name=here"]
-    assert run_train(*_named(contest, *more)) == 0
+    assert run_train(*_named(contest, "model.name=test_resnet", *more)) == 0
     assert "CV      log_loss" in capsys.readouterr().out
     result = json.loads(Path("runs/here/result.json").read_text())
     scores = [[float(epoch["score"]) for epoch in history(Path("runs/here"), fold)] for fold in range(2)]

@@ -25,7 +25,7 @@ from tests.scripts.running import refusal, run_inference, run_train
 OPTIONS = [
     ("timm", "test_resnet", ("model.pooling=gem", "model.dropout=0.2", "model.drop_path=0.1", "model.grad_checkpointing=true")),
     ("timm", "test_vit", ("model.pooling=avg", "model.dropout=0.2", "model.drop_path=0.1", "model.grad_checkpointing=true")),
-    ("torchvision", "resnet18", ("model.pooling=max", "model.dropout=0.2")),
+    ("torchvision", "mobilenet_v3_small", ("model.pooling=max", "model.dropout=0.3")),
 ]
 
 

@@ -19,6 +19,7 @@ from modules.prediction.submission import find_output
 from modules.runs.checkpoint import load_checkpoint
 from tests.making import CLASSES, fast
 from tests.scripts.running import read, refusal, run_inference, run_look, run_train
+from tests.tiny import TINY
 
 LEARNING = ("hyper_params.epochs=4", "hyper_params.learning_rate=3e-3")
 
@@ -90,7 +91,7 @@ def test_four_files_an_image_are_four_channels_from_pretrained_weights_to_the_su
         for suffix, channel in zip(suffixes, np.moveaxis(np.concatenate([pixels, pixels[..., :1]], axis=2), 2, 0), strict=True):
             Image.fromarray(channel).save(path.with_name(f"{path.stem}{suffix}.png"))
         path.unlink()
-    weights = timm.create_model("test_resnet").state_dict()
+    weights = timm.create_model(TINY).state_dict()
     torch.save(weights, "weights.pth")
     four = ["data.channels=4", f"data.channel_suffixes={', '.join(suffixes)}", "augmentation.preset=heavy"]
     frozen = ["model.pretrained=weights.pth", "model.freeze=backbone"]
@@ -99,7 +100,7 @@ def test_four_files_an_image_are_four_channels_from_pretrained_weights_to_the_su
     checkpoint = load_checkpoint(Path("runs/f/fold0/best.pt"))
     (stem,) = [name for name, tensor in checkpoint["model"].items() if tensor.ndim == 4 and tensor.shape[1] == 4]
     assert torch.equal(checkpoint["model"][stem], adapt_stem(weights[stem], 4)), "a frozen first layer is the pretrained one's"
-    own = timm.get_pretrained_cfg("test_resnet")
+    own = timm.get_pretrained_cfg(TINY)
     assert checkpoint["preprocessing"]["mean"] == pytest.approx([*own.mean, sum(own.mean) / 3])
     assert run_train(*named, "--resume", "f", "hyper_params.epochs=3", "--quiet") == 0
     assert run_inference(*named, "--quiet") == 0 and len(read(Path("submissions/f.csv"))) == 12

@@ -15,6 +15,7 @@ from modules.reporting.sinks import Silence
 from modules.runs.checkpoint import load_checkpoint
 from tests.making import fast, write_config
 from tests.scripts.running import digests, history, run_inference, run_train
+from tests.tiny import TINY
 
 OPTIMISING = """
 [settings]
@@ -62,7 +63,7 @@ def test_check_says_what_trains_when_and_counts_the_epochs_of_all_phases(contest
     assert run_train(*fast(contest, *more, "model.unfreeze=4: conv1", "model.feature_cache=off"), "--check") == 0
     out = capsys.readouterr().out
     assert "steps     20: 5 epochs of 2, 2 steps, at most" in out
-    module = timm.create_model("test_resnet", num_classes=3)
+    module = timm.create_model(TINY, num_classes=3)
     parts = {name: sum(each.numel() for each in part.parameters()) for name, part in module.named_children()}
     total = sum(parts.values())
     assert f"trains    epochs 1 to 2: {parts['fc']:,} parameters, the head\n" in out
@@ -77,7 +78,7 @@ def test_a_debug_run_trains_in_its_one_epoch_what_the_last_one_would(contest: Pa
     more = ["settings.debug=true", "model.freeze=backbone", "model.unfreeze=4: layer4, 6: layer3", "settings.run_name=quick"]
     assert run_train(*fast(contest, *more), "--quiet") == 0
     (row,) = history(Path("runs/quick"), 0)
-    module = timm.create_model("test_resnet", num_classes=3)
+    module = timm.create_model(TINY, num_classes=3)
     assert int(row["trained"]) == sum(each.numel() for part in (module.fc, module.layer4, module.layer3) for each in part.parameters())
     assert run_train("--resume", "quick", "model.unfreeze=4: layer4, 6: layer3", "model.freeze=backbone") == 0
 

@@ -17,6 +17,7 @@ from sklearn.metrics import accuracy_score
 from modules.runs.checkpoint import load_checkpoint
 from tests.digests import digest_tensors
 from tests.making import CLASSES, fast, write_config
+from tests.scripts.forked import run_elsewhere
 from tests.scripts.running import read, refusal, run_inference, run_look, run_train
 
 GUIDE = Path(__file__).parents[2] / "docs" / "own-code.md"
@@ -300,8 +301,9 @@ def test_an_export_builds_the_model_from_its_own_folder(contest: Path) -> None:
     assert run_look("export", "run", *given) == 0
     about = json.loads(Path("runs/run/export/model.json").read_text())
     assert about["library_alone_builds_it"] is True and about["arguments"] == {"num_classes": 3, "in_chans": 3}
-    code = f"{about['load']}; print(model(torch.ones(1, 3, 32, 32)).shape)"
-    done = subprocess.run([sys.executable, "-c", code], cwd="runs/run/export", capture_output=True, text=True, timeout=120, check=False)
+    folder = Path("runs/run/export").resolve()
+    (folder / "line.py").write_text(f"{about['load']}; print(model(torch.ones(1, 3, 32, 32)).shape)", encoding="utf-8")
+    done = run_elsewhere(folder / "line.py", [], folder)
     assert done.stdout == "torch.Size([1, 3])\n", done.stderr
 
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -86,14 +84,20 @@ def test_every_recipe_has_its_test_and_says_how_it_is_run() -> None:
 RESNETS = {"head": ("fc",), "partly": ("layer4", "fc"), "whole": None}
 
 
-@pytest.fixture(scope="module")
-def resnet50() -> nn.Module:
+def thin_resnet50(name: str, weights: None = None) -> nn.Module:
+    """A ResNet-50 with the stages and the outputs that it has, each of one block, and of an eighth of the width inside of them."""
+    assert name == "resnet50"
+    return torchvision.models.ResNet(torchvision.models.resnet.Bottleneck, [1, 1, 1, 1], width_per_group=8)
+
+
+@pytest.fixture
+def thin_resnets(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torchvision.models, "get_model", thin_resnet50)
+
+
+def check_resnet50(part: str, cifar: str) -> None:
     torch.manual_seed(1)
-    return torchvision.models.resnet50()
-
-
-def check_resnet50(part: str, cifar: str, module: nn.Module) -> None:
-    began = donor(module)
+    began = donor(torchvision.models.get_model("resnet50"))
     ended = follow(f"cifar10_resnet50_{part}", cifar, "model.pretrained=weights.pth", "data.image_size=32", "hyper_params.epochs=1")
     trains = RESNETS[part]
     assert changed(began, ended) == (set(ended) if trains is None else inside(ended, *trains))
@@ -103,37 +107,47 @@ def check_resnet50(part: str, cifar: str, module: nn.Module) -> None:
     assert load_checkpoint(Path("runs/run/fold0/best.pt"))["classes"] == ["zebra", "ant", "moth"]
 
 
-def test_cifar10_resnet50_head_trains_the_new_head_alone(cifar: str, resnet50: nn.Module) -> None:
-    check_resnet50("head", cifar, resnet50)
+def test_cifar10_resnet50_head_trains_the_new_head_alone(cifar: str, thin_resnets: None) -> None:
+    check_resnet50("head", cifar)
 
 
-def test_cifar10_resnet50_partly_trains_the_last_stage_and_the_new_head(cifar: str, resnet50: nn.Module) -> None:
+def test_cifar10_resnet50_partly_trains_the_last_stage_and_the_new_head(cifar: str, thin_resnets: None) -> None:
     """BatchNorm's statistics of the other stages stay too."""
-    check_resnet50("partly", cifar, resnet50)
+    check_resnet50("partly", cifar)
 
 
-def test_cifar10_resnet50_whole_trains_everything(cifar: str, resnet50: nn.Module) -> None:
-    check_resnet50("whole", cifar, resnet50)
+def test_cifar10_resnet50_whole_trains_everything(cifar: str, thin_resnets: None) -> None:
+    check_resnet50("whole", cifar)
 
 
-def with_a_small_classifier(make: Callable[..., nn.Module], name: str, **arguments: Any) -> nn.Module:
-    """A VGG as it is, but for the width of its classifier: 8 instead of 4,096, which is 120 million numbers less."""
+@pytest.mark.slow
+@pytest.mark.parametrize("part", RESNETS)
+def test_cifar10_resnet50_as_large_as_it_is(cifar: str, part: str) -> None:
+    check_resnet50(part, cifar)
+
+
+VGGS = {"vgg16": "D", "vgg19": "E"}  # torchvision's letters
+
+
+def thin_vgg(name: str, weights: None = None) -> nn.Module:
+    """A VGG with all layers that it has, of an eighth of their width, and of 8 in the classifier: 140 million numbers less."""
+    widths: list[Any] = [width if width == "M" else width // 8 for width in torchvision.models.vgg.cfgs[VGGS[name]]]
     with torch.device("meta"):
-        module: Any = make(name, **arguments)
+        module = torchvision.models.VGG(torchvision.models.vgg.make_layers(widths), init_weights=False)
     module.features.to_empty(device="cpu")
     for part in module.features:
         if isinstance(part, nn.Conv2d):
             nn.init.kaiming_normal_(part.weight, mode="fan_out", nonlinearity="relu")
             nn.init.zeros_(part.bias)
     module.classifier = nn.Sequential(
-        nn.Linear(25088, 8), nn.ReLU(), nn.Dropout(), nn.Linear(8, 8), nn.ReLU(), nn.Dropout(), nn.Linear(8, 1000)
+        nn.Linear(widths[-2] * 49, 8), nn.ReLU(), nn.Dropout(), nn.Linear(8, 8), nn.ReLU(), nn.Dropout(), nn.Linear(8, 1000)
     )
-    return module  # type: ignore[no-any-return]
+    return module
 
 
 @pytest.fixture
-def small_vggs(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torchvision.models, "get_model", partial(with_a_small_classifier, torchvision.models.get_model))
+def thin_vggs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torchvision.models, "get_model", thin_vgg)
 
 
 def check_vgg16(cifar: str) -> None:
@@ -143,7 +157,7 @@ def check_vgg16(cifar: str) -> None:
     assert len(inside(ended, "classifier")) == 6 and ended["classifier.6.weight"].shape[0] == 3
 
 
-def test_cifar10_vgg16_trains_the_classifier_and_no_convolution(cifar: str, small_vggs: None) -> None:
+def test_cifar10_vgg16_trains_the_classifier_and_no_convolution(cifar: str, thin_vggs: None) -> None:
     check_vgg16(cifar)
 
 
@@ -165,11 +179,11 @@ def check_vgg19(cifar: str) -> None:
     own.load_state_dict(ended)
 
 
-def test_cifar10_vgg19_append_trains_the_added_layer_and_nothing_of_the_network(cifar: str, small_vggs: None) -> None:
+def test_cifar10_vgg19_append_trains_the_added_layer_and_nothing_of_the_network(cifar: str, thin_vggs: None) -> None:
     check_vgg19(cifar)
 
 
-def test_cifar10_vgg19_append_trains_everything_by_the_override_that_it_names(cifar: str, small_vggs: None) -> None:
+def test_cifar10_vgg19_append_trains_everything_by_the_override_that_it_names(cifar: str, thin_vggs: None) -> None:
     override = "model.freeze=none"
     assert override in (CONFIGS / "cifar10_vgg19_append.ini").read_text()
     began = donor(torchvision.models.get_model("vgg19"))
@@ -183,7 +197,7 @@ def test_cifar10_vgg19_append_as_large_as_it_is(cifar: str) -> None:
     check_vgg19(cifar)
 
 
-def test_binary_vgg19_has_one_output_that_alone_learns(tmp_path: Path, small_vggs: None) -> None:
+def test_binary_vgg19_has_one_output_that_alone_learns(tmp_path: Path, thin_vggs: None) -> None:
     contest = make_contest(tmp_path / "plain", train=24, test=6)
     table = pd.read_csv(contest / "train.csv")
     for name, label in zip(table["id"], table["label"], strict=True):

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,31 +14,45 @@ from modules.config.errors import DataError
 from modules.reporting.sinks import Console, Silence
 from modules.runs.directory import RunDirectory
 from tests.making import fast, make_contest, write_config
+from tests.scripts.forked import run_forked
 from tests.scripts.running import digests, history, read, refusal, run_inference, run_train
+from tests.tiny import DROPPING
 
-ROOT = Path(__file__).parents[2]
 MORE = (
     "augmentation.preset=heavy",
     "hyper_params.epochs=3",
     "hyper_params.warmup_epochs=0.5",
-    "model.name=test_vit",
+    f"model.name={DROPPING}",
     "data.test_csv=test.csv",
 )
 
-# Kills its own process, for real, at the second step of epoch 2 of fold 1.
-KILLED = """
-import os, signal, sys
-sys.path.insert(0, {root!r})
-from modules.reporting.sinks import Silence
-at = [0, 0, 0]
-def start_epoch(self, fold, epoch, epochs, steps): at[:] = [fold, epoch, 0]
-def step(self, loss):
-    at[2] += 1
-    if at == [1, 2, 2]: os.kill(os.getpid(), signal.SIGKILL)
-Silence.start_epoch, Silence.step = start_epoch, step
-import train
-train.main({arguments!r})
-"""
+
+def train_and(kill: Callable[[], None], fold: int, arguments: list[str]) -> int:
+    """train.py, in which the second step of epoch 2 of that fold is the moment to kill, for real."""
+    at = [0, 0, 0]
+
+    def start_epoch(sink: object, fold: int, epoch: int, epochs: int, steps: int) -> None:
+        at[:] = [fold, epoch, 0]
+
+    def step(sink: object, loss: Callable[[], float]) -> None:
+        at[2] += 1
+        if at == [fold, 2, 2]:
+            kill()
+
+    Silence.start_epoch, Silence.step = start_epoch, step  # type: ignore[method-assign,assignment]
+    return run_train(*arguments)
+
+
+def kill_itself() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def end_the_group() -> None:
+    os.killpg(0, signal.SIGTERM)
+
+
+def kill_a_worker() -> None:
+    multiprocessing.active_children()[0].kill()
 
 
 @pytest.fixture(scope="module")
@@ -55,8 +68,8 @@ def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[
 
 def test_killed_in_the_middle_of_an_epoch_and_resumed_equals_uninterrupted(uninterrupted: tuple[Path, list[str]]) -> None:
     root, arguments = uninterrupted
-    script = KILLED.format(root=str(ROOT), arguments=[*arguments, "settings.run_name=killed", "--quiet"])
-    assert subprocess.run([sys.executable, "-c", script], capture_output=True).returncode == -signal.SIGKILL
+    done = run_forked(lambda: train_and(kill_itself, 1, [*arguments, "settings.run_name=killed", "--quiet"]))
+    assert done.returncode == -signal.SIGKILL
     killed = root / "runs/killed"
     assert [len(history(killed, fold)) for fold in (0, 1)] == [3, 1]
     done_before = [history(killed, fold) for fold in (0, 1)]
@@ -92,17 +105,14 @@ def test_a_signal_keeps_the_last_epoch(
     assert digests(root / "runs" / name) == digests(root / "runs/whole")
 
 
-@pytest.mark.parametrize(("kill", "status"), [("os.killpg(0, signal.SIGTERM)", 143), ("kill_a_worker()", 2)])
+@pytest.mark.parametrize(("kill", "status"), [(end_the_group, 143), (kill_a_worker, 2)])
 def test_a_signal_to_the_whole_group_or_to_a_worker_ends_without_a_traceback(
-    uninterrupted: tuple[Path, list[str]], kill: str, status: int
+    uninterrupted: tuple[Path, list[str]], kill: Callable[[], None], status: int
 ) -> None:
     root, arguments = uninterrupted
     name = f"group{status}"
     more = [f"settings.run_name={name}", "settings.num_workers=2", "--quiet"]
-    script = KILLED.format(root=str(ROOT), arguments=[*arguments, *more]).replace("train.main(", "sys.exit(train.main(", 1).rstrip() + ")"
-    script = script.replace("os.kill(os.getpid(), signal.SIGKILL)", kill).replace("[1, 2, 2]", "[0, 2, 2]")  # fewer workers to start
-    kill_a_worker = "def kill_a_worker():\n    import multiprocessing\n    multiprocessing.active_children()[0].kill()\n"
-    done = subprocess.run([sys.executable, "-c", kill_a_worker + script], capture_output=True, text=True, start_new_session=True)
+    done = run_forked(lambda: train_and(kill, 0, [*arguments, *more]))
     assert done.returncode == status, done.stderr
     assert "Traceback" not in done.stderr
     told = "stopped" if status == 143 else "a data worker died"

@@ -17,6 +17,7 @@ from modules.runs.checkpoint import load_checkpoint
 from tests import sets
 from tests.making import CLASSES, fast, make_contest
 from tests.scripts.running import read, refusal, run_inference, run_train
+from tests.tiny import TINY
 
 SHIPPED = Path(__file__).parents[2] / "config.ini"
 
@@ -84,8 +85,8 @@ def test_a_set_of_torchvision_is_normalised_by_its_own_statistics_and_resumed(tm
 
 def test_auto_mean_and_std_are_the_pretrained_models_then_the_sets_then_a_half(tmp_path: Path) -> None:
     sets.make_mnist(tmp_path / "data", train=24, test=4)
-    torch.save(timm.create_model("test_resnet").state_dict(), "weights.pth")
-    own = timm.get_pretrained_cfg("test_resnet")
+    torch.save(timm.create_model(TINY).state_dict(), "weights.pth")
+    own = timm.get_pretrained_cfg(TINY)
     fashion = ["data.source=torchvision", "data.dataset=FashionMNIST"]
 
     def normalised_by(*overrides: str) -> tuple[tuple[float, ...], tuple[float, ...]]:

@@ -37,7 +37,8 @@ def earlier(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
     root = tmp_path_factory.mktemp("earlier")
     make_contest(root / "contest")
     config = write_config(root / "config.ini", "[settings]\n")
-    arguments = [str(config), *fast(root / "contest", f"settings.log_path={root / 'runs'}", "data.test_csv=test.csv")]
+    more = ("model.name=test_resnet", "data.test_csv=test.csv")
+    arguments = [str(config), *fast(root / "contest", f"settings.log_path={root / 'runs'}", *more)]
     assert run_train(*arguments, MEAN, "hyper_params.epochs=4", "settings.run_name=a", "--quiet") == 0
     return root, arguments
 

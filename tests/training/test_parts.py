@@ -31,6 +31,7 @@ from modules.training.parts import evaluate, fold_objective, make_learner, make_
 from modules.training.plan import Plan
 from tests.making import fast, make_contest, write_config
 from tests.scripts.running import run_train
+from tests.tiny import DROPPING
 from tests.training.test_fold import Recorder, _as_before, digests, plan_for, train  # noqa: F401 - a fixture
 
 
@@ -143,7 +144,7 @@ def test_validation_is_never_mixed(uneven: Path) -> None:
 def test_mixed_and_balanced_a_stopped_fold_equals_one_that_was_not_with_any_number_of_workers(uneven: Path) -> None:
     """With dropout, which draws from the same generator as mixing does."""
     more = ("augmentation.mixup=0.4", "augmentation.cutmix=1", "hyper_params.sampler=balanced", "augmentation.preset=light")
-    model = ("model.library=torchvision", "model.name=mobilenet_v3_small", "hyper_params.batch_size=12")
+    model = (f"model.name={DROPPING}", "hyper_params.batch_size=12")
     plan = {workers: plan_for(uneven, *more, *model, f"settings.num_workers={workers}") for workers in (0, 1)}
     whole, _ = train(plan[0], "whole")
     with pytest.raises(KeyboardInterrupt):

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -176,13 +178,20 @@ def named_by_id(data: Data, names: list[str], root: Path) -> Text:
     `..`, as an absolute path, or through a link.
     """
     files = find_below([with_suffix(name, data.image_suffix) for name in names], root)
-    inside = os.path.realpath(root) + os.sep
-    outside = [file for file in files if "\0" in file or not os.path.realpath(os.path.join(root, file)).startswith(inside)]
+    inside, home_of = os.path.realpath(root) + os.sep, cache(os.path.realpath)
+    outside = [file for file in files if "\0" in file or not _in_the_end(os.path.join(root, file), home_of).startswith(inside)]
     if outside:
         raise DataError(
             f"{root}: {counted(len(outside), 'image path leads', 'image paths lead')} out of the folder: {shorten(map(repr, outside), 3)}"
         )
     return np.array(files)
+
+
+def _in_the_end(path: str, home_of: Callable[[str], str]) -> str:
+    """Where a path leads to, links followed; `home_of` says it of a folder, and remembers it: many files lie in one."""
+    folder, name = os.path.split(path)
+    found = os.path.join(home_of(folder), name)
+    return os.path.realpath(path) if name in ("", ".", "..") or os.path.islink(found) else found
 
 
 def _with_channel(name: str, suffix: str) -> str:
