@@ -15,6 +15,7 @@ from modules.compute.process import Process
 from modules.config.schema import Config
 from modules.data.draws import BatchSampler
 from modules.data.loaders import Batch, Loader, Workers, image_workers
+from modules.data.pixel_cache import PixelCache
 from modules.data.preprocessing import Normalizer, Prepare
 from modules.data.samples import Rows, Samples
 from modules.jobs.disk import why_not
@@ -93,7 +94,7 @@ class _Work:
         trunks = [parts[digests.index(part.digest)].trunk if share else None for part, share in zip(parts, shared, strict=True)]
         wholes = [compiled(part.module, self.batch_size(members), self.process.compile) for part in parts]
         models = [part.tail if share else whole for part, whole, share in zip(parts, wholes, shared, strict=True)]
-        batches = Loader(self._workers(run), self._sampler(members), "valid", (run.config.settings.seed, "valid"))
+        batches = Loader(self._images(run, keep=True), self._sampler(members), "valid", (run.config.settings.seed, "valid"))
         normalizer = Normalizer(run.preprocessing, self.process.device, self.process.channels_last)
         return self._predict(members, models, batches, normalizer, VIEWS[self.config.inference.tta], trunks)
 
@@ -104,7 +105,7 @@ class _Work:
         cache = FeatureCache(
             folder,
             self.samples,
-            self._workers(run),
+            self._images(run, keep=False),  # most often all features are there
             run.preprocessing,
             self.process,
             own.settings.seed,
@@ -139,11 +140,14 @@ class _Work:
             trunks,
         ).values
 
-    def _workers(self, run: TrainedRun) -> Workers:
-        """Whoever makes batches as the run saw them; what of their pixels is to be kept is decoded first."""
-        pixels, lines = choose_pixels(self.config, self.samples.images, run.preprocessing, self.rows, passes=2)
-        say(*([] if self.quiet else lines))
-        provide_pixels(self.config, pixels, self.rows, self.quiet)
+    def _images(self, run: TrainedRun, keep: bool) -> Workers:
+        """Whoever makes batches as the run saw them; `keep`: pixels that are to be kept are decoded first."""
+        settings = self.config.settings
+        pixels = PixelCache(None if self.config.data.cache == "off" else Path(settings.cache_path), self.samples.images, run.preprocessing)
+        if keep:
+            pixels, lines = choose_pixels(self.config, self.samples.images, run.preprocessing, self.rows, passes=2)
+            say(*([] if self.quiet else lines))
+            provide_pixels(self.config, pixels, self.rows, self.quiet)
         return image_workers(self.samples, pixels, None, self.process)
 
     def _sampler(self, members: Sequence[Member]) -> BatchSampler:
