@@ -18,6 +18,7 @@ from modules.config.errors import OptionError, counted
 from modules.config.schema import Compute, Settings
 
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+X86 = ("x86_64", "amd64")
 PACKAGES = ("torch", "torchvision", "timm", "albumentations", "scikit-learn", "pandas", "numpy", "Pillow", "opencv-python-headless")
 
 
@@ -70,7 +71,7 @@ def start_process(settings: Settings, compute: Compute) -> tuple[Process, list[s
     if settings.deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     on_gpu = device.type != "cpu"
-    channels_last = on_gpu if settings.channels_last == "auto" else settings.channels_last
+    channels_last = _choose_layout(device) if settings.channels_last == "auto" else settings.channels_last
     workers = _choose_workers(settings.num_workers, on_gpu)
     precision = _choose_precision(settings.precision, device)
     if settings.compile:
@@ -96,6 +97,11 @@ def _choose_workers(num_workers: int | str, on_gpu: bool) -> int:
     if isinstance(num_workers, int):
         return num_workers
     return min(8, max(1, (os.cpu_count() or 1) - 1)) if on_gpu else 0
+
+
+def _choose_layout(device: torch.device) -> bool:
+    """As measured on x86 (docs/performance.md): never slower for a convolutional network, and up to a third faster."""
+    return device.type != "cpu" or platform.machine().lower() in X86
 
 
 def _choose_precision(precision: str, device: torch.device) -> str:

@@ -53,7 +53,7 @@ class Settings:
     precision: Literal["auto", "float32", "bfloat16", "float16"] = option(
         "auto", "auto: bfloat16 on a GPU that has it, float16 on other GPUs, float32 on a CPU", learnt=True
     )
-    channels_last: Literal["auto"] | bool = option("auto", "memory layout of images; auto: true on a GPU", learnt=True)
+    channels_last: Literal["auto"] | bool = option("auto", "memory layout of images; auto: true on a GPU and on an x86 CPU", learnt=True)
     compile: bool = option(
         False, "torch.compile: faster steps after minutes of compiling, once for all folds; needs a C++ compiler", learnt=True
     )

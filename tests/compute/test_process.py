@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 from collections.abc import Iterator
 from typing import Any
 
@@ -29,16 +30,19 @@ def settings(**values: Any) -> Settings:
     return Settings(**{"gpu": False, **values})
 
 
-def test_on_a_cpu_everything_is_chosen_by_rule() -> None:
+@pytest.mark.parametrize(("machine", "channels_last"), [("x86_64", True), ("AMD64", True), ("aarch64", False)])
+def test_on_a_cpu_everything_is_chosen_by_rule(machine: str, channels_last: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(platform, "machine", lambda: machine)
     process, remarks = start_process(settings(), Compute(threads=1))
     assert (process.device.type, process.precision, process.channels_last, process.workers, process.threads) == (
         "cpu",
         "float32",
-        False,
+        channels_last,
         0,
         1,
     )
-    assert remarks == [] and process.describe() == "cpu, float32, 1 thread, 0 workers"
+    layout = ", channels_last" if channels_last else ""
+    assert remarks == [] and process.describe() == f"cpu, float32{layout}, 1 thread, 0 workers"
 
 
 def test_what_is_asked_for_is_taken() -> None:
