@@ -7,19 +7,19 @@ import shutil
 from pathlib import Path
 
 
-def why_not(size: int, limit: float, folder: str) -> str | None:
-    """Why so many bytes are not to be added to the cache in `folder`, as a phrase, or None. limit: in bytes."""
-    free = shutil.disk_usage(_existing(folder)).free
+def why_not(size: int, limit: float, folder: str, part: str) -> str | None:
+    """Why so many bytes are not to be added to that part of the cache in `folder`, as a phrase, or None. limit: in bytes."""
+    free = shutil.disk_usage(_existing(folder, part)).free
     if size > limit:
         return f"{amount(size)} are more than the {amount(max(0, int(limit)))} that settings.cache_limit leaves"
-    if not is_writable(folder):
+    if not is_writable(folder, part):
         return f"settings.cache_path, {folder}, cannot be written to"
     return f"{amount(size)} are more than the {amount(free)} that are free in {folder}" if size > free else None
 
 
-def is_writable(folder: str) -> bool:
+def is_writable(folder: str, part: str) -> bool:
     """Whether files can be made there, or the folder be made where it is not there yet."""
-    existing = _existing(folder)
+    existing = _existing(folder, part)
     return existing.is_dir() and os.access(existing, os.W_OK)
 
 
@@ -31,7 +31,7 @@ def amount(count: int) -> str:
     return f"{max(1, round(count / 1e3))} kB"
 
 
-def _existing(folder: str) -> Path:
-    """The folder, or as much of the way there as there is already."""
-    path = Path(folder).absolute()
+def _existing(folder: str, part: str) -> Path:
+    """Where that part is, or as much of the way there as there is already."""
+    path = Path(folder, part).absolute()
     return next(each for each in (path, *path.parents) if each.exists())

@@ -84,7 +84,7 @@ class _Work:
         assert part.trunk is not None
         numbers = len(self.rows) * len(VIEWS[self.config.inference.tta]) * part.numbers
         settings = self.config.settings
-        return why_not(numbers * BYTES[run.config.model.feature_precision], settings.cache_limit * 1e9, settings.cache_path) is None
+        return why_not(numbers * BYTES[run.config.model.feature_precision], settings.cache_limit * 1e9, settings.cache_path, FOLDER) is None
 
     def from_images(self, members: Sequence[Member], parts: Sequence[Restored]) -> NDArray[np.float32]:
         """A trunk that several members have is that of the first of them."""

@@ -16,7 +16,7 @@ from modules.jobs.disk import amount, is_writable, why_not
 from modules.models.build import Network
 from modules.models.cutting import Cut, NotCut, cut_network
 from modules.models.freezing import Frozen, find_frozen
-from modules.prediction.features import augmented_looks, plain_looks
+from modules.prediction.features import FOLDER, augmented_looks, plain_looks
 from modules.runs.checkpoint import load_best
 from modules.training.phases import TrainingPhase, make_phases
 from modules.training.warm_start import WarmStart
@@ -93,7 +93,7 @@ def choose_features(
 def as_chosen(config: Config, network: Network, preprocessing: Preprocessing, chosen: Sequence[bool]) -> tuple[TrainingPhase, ...]:
     """The phases of a run that chose already which of them learn from stored features. Raises OptionError."""
     phases, folder = make_phases(config.model, config.hyper_params), config.settings.cache_path
-    if any(chosen) and not is_writable(folder):
+    if any(chosen) and not is_writable(folder, FOLDER):
         raise OptionError("settings", "cache_path", f"the run learns from stored features, and {folder} cannot be written to")
     try:
         return tuple(
@@ -147,7 +147,7 @@ def _refuse(config: Config, known: _Phase, left: float) -> None:
     model, augmentation = config.model, config.augmentation
     if augmentation.mixup or augmentation.cutmix:
         raise NotCut("mixup and cutmix blend the images of each batch anew")
-    reason = why_not(known.size, left, config.settings.cache_path)
+    reason = why_not(known.size, left, config.settings.cache_path, FOLDER)
     if reason is not None:
         raise NotCut(reason)
     if model.feature_cache == "on":

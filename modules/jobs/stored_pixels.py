@@ -13,7 +13,7 @@ from modules.compute.memory import available_memory
 from modules.config.errors import OptionError
 from modules.config.schema import Config
 from modules.data.images import Images
-from modules.data.pixel_cache import PixelCache
+from modules.data.pixel_cache import FOLDER, PixelCache
 from modules.data.preprocessing import Preprocessing
 from modules.data.samples import Rows
 from modules.data.splits import Fold
@@ -41,7 +41,7 @@ def choose_pixels(
     if not missing:
         return cache, [f"pixels: all {len(rows):,} images are decoded already, {amount(cache.size_of(len(rows)))} in {path}"]
     size, whole = cache.size_of(missing), cache.size_of(len(rows))
-    reason = why_not(size, config.settings.cache_limit * 1e9 - stored, path)
+    reason = why_not(size, config.settings.cache_limit * 1e9 - stored, path, FOLDER)
     if reason is not None and wanted == "on":
         raise OptionError("data", "cache", f"pixels cannot be kept: {reason}; use auto")
     room = available_memory() * SHARE_OF_MEMORY

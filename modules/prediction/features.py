@@ -107,7 +107,7 @@ class FeatureCache:
     def open(self, trunk: Trunk, numbers: int) -> Features:
         """The features that the trunk makes, so many an image. Raises OptionError where they cannot be kept."""
         images = replace(self.preprocessing, valid=replace(self.preprocessing.valid, calls=())).to_dict()  # a look has its pipeline
-        how = (self.process.device.type, self.process.precision, self.dtype, LAYOUT)
+        how = (self.process.device.type, self.process.precision, self.process.channels_last, self.dtype, LAYOUT)
         versions = [f"cv2 {cv2.__version__}"]  # several packages bring it; which one is here is not known
         versions += [f"{package} {metadata.version(package)}" for package in PACKAGES]
         name = sha256(repr((trunk.digest(), images, how, versions)).encode()).hexdigest()[:32]

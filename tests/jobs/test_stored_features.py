@@ -191,18 +191,18 @@ def test_the_limit_is_of_all_phases_together() -> None:
 
 
 def test_a_disk_that_is_full_and_a_folder_that_cannot_be_written_to_are_reasons(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert why_not(100, 100, "new/folder") is None
-    assert why_not(101_000, 100_000, "new/folder") == "101 kB are more than the 100 kB that settings.cache_limit leaves"
+    assert why_not(100, 100, "new/folder", "features") is None
+    assert why_not(101_000, 100_000, "new/folder", "features") == "101 kB are more than the 100 kB that settings.cache_limit leaves"
     usage = namedtuple("usage", "total used free")
     with monkeypatch.context() as patched:
         patched.setattr(shutil, "disk_usage", lambda path: usage(10**9, 0, 5_000_000))
-        assert why_not(6_000_000, 1e12, "new/folder") == "6.0 MB are more than the 5.0 MB that are free in new/folder"
-        assert why_not(5_000_000, 1e12, "new/folder") is None
+        assert why_not(6_000_000, 1e12, "new/folder", "features") == "6.0 MB are more than the 5.0 MB that are free in new/folder"
+        assert why_not(5_000_000, 1e12, "new/folder", "features") is None
     Path("file").write_text("")
     for folder in ("file", "file/inside"):
-        assert why_not(1, 100, folder) == f"settings.cache_path, {folder}, cannot be written to"
+        assert why_not(1, 100, folder, "features") == f"settings.cache_path, {folder}, cannot be written to"
     monkeypatch.setattr(os, "access", lambda path, mode: False)
-    assert why_not(1, 100, "new/folder") == "settings.cache_path, new/folder, cannot be written to"
+    assert why_not(1, 100, "new/folder", "features") == "settings.cache_path, new/folder, cannot be written to"
     assert not Path("new").exists()
 
 
