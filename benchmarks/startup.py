@@ -15,10 +15,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from resource import RUSAGE_CHILDREN, getrusage
 from statistics import median
 from tempfile import TemporaryDirectory
+
+from benchmarks.measuring import Row
 
 ROOT = Path(__file__).parents[1]
 HEAVY = ("torch", "timm", "albumentations", "torchvision", "sklearn", "pandas", "numpy", "scipy", "cv2", "PIL", "ray", "matplotlib")
@@ -71,17 +74,57 @@ except KeyboardInterrupt:
 PARTS = ("the config", "imports", "preparation", "first step")
 
 
+@dataclass(frozen=True)
+class _Found:
+    """Median seconds, and those of cores, of each process; what it imported, of HEAVY; and the parts of each job."""
+
+    seconds: dict[str, float]
+    cores: dict[str, float]
+    imported: dict[str, list[str]]
+    parts: list[Sequence[float]]
+
+
+def answers(times: int = 5) -> list[Row]:
+    """The floor is a Python that does nothing."""
+    found = _run(times, job=False)
+    return [Row(f"start-up, {name}", found.seconds["python"], found.seconds[name], "< 0.25 s") for name in ANSWERS]
+
+
 def measure(times: int) -> list[str]:
     """The lines of both tables."""
+    found = _run(times, job=True)
+    typical, cores, told = found.seconds, found.cores, found.imported
+
+    def line(name: str, floor: str, remark: str = "") -> str:
+        return f"{name:26}{typical[name]:8.2f}{cores[name]:8.2f}{cores[name] / cores[floor]:8.2f}  {remark}"
+
+    parts_of_job = [
+        f"  {name:24}{median(each[place] for each in found.parts):8.2f}{median(each[place + len(PARTS)] for each in found.parts):8.2f}"
+        for place, name in enumerate(PARTS)
+    ]
+    return [
+        f"{'':26} seconds   cores / floor  imported",
+        line("python", "python"),
+        *(line(name, "python", ", ".join(told[name]) or "nothing heavy") for name in ANSWERS),
+        line("python, with imports", "python, with imports"),
+        line("job", "python, with imports", f"{', '.join(told['job'])}, as its imports end"),
+        *parts_of_job,
+    ]
+
+
+def _run(times: int, job: bool) -> _Found:
+    """Each process `times` times, in turn, and once before, which finds neither compiled Python nor the practice contest."""
     with TemporaryDirectory() as folder:
         (Path(folder) / "broken.ini").write_text("[settings]\nseeed = 1\n", encoding="utf-8")
-        answers = {name: ANSWER.format(root=str(ROOT), arguments=words, heavy=HEAVY) for name, words in ANSWERS.items()}
-        codes = {"python": NOTHING, **answers, "python, with imports": IMPORTS, "job": FIRST_STEP.format(root=str(ROOT), heavy=HEAVY)}
+        asked = {name: ANSWER.format(root=str(ROOT), arguments=words, heavy=HEAVY) for name, words in ANSWERS.items()}
+        codes = {"python": NOTHING, **asked}
+        if job:
+            codes |= {"python, with imports": IMPORTS, "job": FIRST_STEP.format(root=str(ROOT), heavy=HEAVY)}
         seconds: dict[str, list[float]] = {name: [] for name in codes}
         busy: dict[str, list[float]] = {name: [] for name in codes}
         told: dict[str, list[str]] = {}
         parts: list[Sequence[float]] = []
-        for _ in range(times + 1):  # the first finds neither compiled Python nor the practice contest
+        for _ in range(times + 1):
             for name, code in codes.items():
                 started, before = time.perf_counter(), getrusage(RUSAGE_CHILDREN)
                 done = subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, check=name not in ANSWERS)
@@ -94,24 +137,8 @@ def measure(times: int) -> list[str]:
                     parts.append(numbers)
                 elif name in ANSWERS:
                     told[name] = json.loads(last)
-    typical = {name: median(each[1:]) for name, each in seconds.items()}
-    cores = {name: median(each[1:]) for name, each in busy.items()}
-
-    def line(name: str, floor: str, remark: str = "") -> str:
-        return f"{name:26}{typical[name]:8.2f}{cores[name]:8.2f}{cores[name] / cores[floor]:8.2f}  {remark}"
-
-    parts_of_job = [
-        f"  {name:24}{median(each[place] for each in parts[1:]):8.2f}{median(each[place + len(PARTS)] for each in parts[1:]):8.2f}"
-        for place, name in enumerate(PARTS)
-    ]
-    return [
-        f"{'':26} seconds   cores / floor  imported",
-        line("python", "python"),
-        *(line(name, "python", ", ".join(told[name]) or "nothing heavy") for name in ANSWERS),
-        line("python, with imports", "python, with imports"),
-        line("job", "python, with imports", f"{', '.join(told['job'])}, as its imports end"),
-        *parts_of_job,
-    ]
+    medians = [{name: median(each[1:]) for name, each in measured.items()} for measured in (seconds, busy)]
+    return _Found(medians[0], medians[1], told, parts[1:])
 
 
 def main() -> int:
