@@ -71,8 +71,8 @@ def _ours(folder: Path, work: Path, *overrides: str) -> list[str]:
     config = work / "config.ini"
     config.write_text("")
     shared = [
-        "data.source=csv", f"settings.data_path={folder}", "data.test_images=train", f"settings.log_path={work / 'runs'}",
-        "data.near_duplicates=off", "model.pretrained=false", "hyper_params.patience=0",
+        "data.source=csv", f"settings.data_path={folder}", "data.sample_submission=others/sample_submission.csv",
+        "data.test_images=others/train", f"settings.log_path={work / 'runs'}", "data.near_duplicates=off", "model.pretrained=false", "hyper_params.patience=0",
     ]  # fmt: skip
     return [sys.executable, str(PROJECT / "train.py"), str(config), *shared, *MODEL, *overrides]
 
@@ -99,6 +99,7 @@ def main() -> int:
     with TemporaryDirectory(dir=said.get("work")) as work:
         originals = Path(said["photos"]) if "photos" in said else None
         folder = make_photos(Path(work) / "photos", int(said.get("count", 3000)), int(said.get("side", 512)), originals)
+        make_photos(folder / "others", 10, int(said.get("side", 512)) - 8, originals)  # a test set: none of them trains
         print(describe_machine(), flush=True)
         print(HEADING, *measure(folder, Path(work), int(said.get("times", 1)), *overrides), sep="\n")
     return 0

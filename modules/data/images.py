@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from hashlib import blake2b
@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from modules.compute.threads import in_threads
 from modules.config.errors import DataError
 from modules.config.values import Size
 from modules.data.pixels import Pixels, check_headers, check_pixels, read_image, read_sizes, read_small
@@ -73,7 +74,7 @@ class ImageFiles:
 
     def digests(self, rows: NDArray[np.int64]) -> list[bytes | None]:
         """`digest` of each, in parallel."""
-        return _map(self.digest, rows)
+        return in_threads(self.digest, rows.tolist())
 
     def take(self, rows: NDArray[np.int64]) -> ImageFiles:
         return replace(self, files=self.files[rows])
@@ -141,7 +142,7 @@ class ImageChannels:
         return blake2b(b"".join(known), digest_size=16).digest() if len(known) == len(parts) else None
 
     def digests(self, rows: NDArray[np.int64]) -> list[bytes | None]:
-        return _map(self.digest, rows)
+        return in_threads(self.digest, rows.tolist())
 
     def take(self, rows: NDArray[np.int64]) -> ImageChannels:
         return replace(self, names=self.names[rows], files=self.files[rows])
@@ -245,11 +246,6 @@ def _stamp(paths: Sequence[Path]) -> bytes:
         # The time of the last change of any kind too: a copy may be given the size and the time of what it replaces.
         told.update(f"\0{found.st_size}\0{found.st_mtime_ns}\0{found.st_ctime_ns}\n".encode())
     return told.digest()
-
-
-def _map(digest: Callable[[int], bytes | None], rows: NDArray[np.int64]) -> list[bytes | None]:
-    with ThreadPoolExecutor(max_workers=min(16, 4 * (os.cpu_count() or 1))) as pool:
-        return list(pool.map(digest, rows.tolist()))
 
 
 def _size(path: Path) -> int:

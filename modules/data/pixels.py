@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
+from modules.compute.threads import in_threads
 from modules.config.errors import DataError
 from modules.config.values import Size
 
@@ -82,14 +83,12 @@ def check_header(path: Path) -> str | None:
 
 def check_headers(paths: Iterable[Path]) -> list[str | None]:
     """`check_header` of every file, in parallel."""
-    with ThreadPoolExecutor(max_workers=min(16, 4 * (os.cpu_count() or 1))) as pool:
-        return list(pool.map(check_header, paths, chunksize=64))
+    return in_threads(check_header, paths)
 
 
 def read_sizes(paths: Iterable[Path]) -> list[Size | None]:
     """Height and width of every file, as its header and its EXIF orientation tell them; None for what cannot be read."""
-    with ThreadPoolExecutor(max_workers=min(16, 4 * (os.cpu_count() or 1))) as pool:
-        return list(pool.map(_read_size, paths, chunksize=64))
+    return in_threads(_read_size, paths)
 
 
 def check_pixels(paths: Iterable[Path]) -> list[str | None]:
