@@ -72,7 +72,8 @@ def _ours(folder: Path, work: Path, *overrides: str) -> list[str]:
     config.write_text("")
     shared = [
         "data.source=csv", f"settings.data_path={folder}", "data.sample_submission=others/sample_submission.csv",
-        "data.test_images=others/train", f"settings.log_path={work / 'runs'}", "data.near_duplicates=off", "model.pretrained=false", "hyper_params.patience=0",
+        "data.test_images=others/train", f"settings.log_path={work / 'runs'}", "data.near_duplicates=off",
+        "model.pretrained=false", "hyper_params.patience=0",
     ]  # fmt: skip
     return [sys.executable, str(PROJECT / "train.py"), str(config), *shared, *MODEL, *overrides]
 
