@@ -29,7 +29,7 @@ from modules.jobs.preparation import prepare
 from modules.reporting.sinks import Silence
 from modules.runs.directory import create_run
 
-PHOTOS, SIDE = 640, 512
+PHOTOS, TO_PREDICT, SIDE = 640, 2000, 512
 OF_ALL = 20 * 5  # epochs of a fold
 FROZEN = (
     "model.name=resnet50", "data.image_size=128", "model.freeze=backbone", "augmentation.preset=none", "split.folds=5",
@@ -44,7 +44,11 @@ def _loop(folder: Path, work: Path) -> list[Row]:
 
 
 def _inference(folder: Path, work: Path) -> list[Row]:
-    return inference.measure(folder, work, PHOTOS)
+    """More photos: the models are brought back from the disk once, whatever the number of images."""
+    originals = folder.parent / "originals"
+    more = make_photos(work / "photos", TO_PREDICT, SIDE, originals if originals.exists() else None)
+    (more / "few.csv").write_text((folder / "few.csv").read_text())
+    return inference.measure(more, work, TO_PREDICT)
 
 
 def _frozen(folder: Path, work: Path) -> list[Row]:
@@ -85,14 +89,18 @@ def main() -> int:
         return 2
     rows: list[Row] = []
     with TemporaryDirectory() as work:
-        folder = make_photos(Path(work) / "photos", PHOTOS, SIDE, Path(said["photos"]) if "photos" in said else None)
+        originals = Path(said["photos"]).resolve() if "photos" in said else None
+        if originals:
+            (Path(work) / "originals").symlink_to(originals)
+        folder = make_photos(Path(work) / "photos", PHOTOS, SIDE, originals)
         lines = (folder / "train.csv").read_text().splitlines()
         (folder / "few.csv").write_text("\n".join(lines[: PHOTOS // 2 + 1]) + "\n")
         for name in words or PARTS:
             own = Path(work) / name
             own.mkdir()
-            rows += PARTS[name](folder, own)
-            print(*rows[-3:], sep="\n", file=sys.stderr, flush=True)
+            found = PARTS[name](folder, own)
+            rows += found
+            print(*found, sep="\n", file=sys.stderr, flush=True)
     print(f"{describe_machine()}; {date.today().isoformat()}\n")
     print("| what | floor | figure | ratio | target |\n|---|---|---|---|---|")
     for row in rows:
