@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.making import fast
-from tests.scripts.running import digests, known, make_runs, read, run_inference, run_train
+from tests.scripts.running import digests, known, make_runs, read, run_inference
 
 MORE = ("model.ema_decay=0.9", "inference.tta=hflip", "hyper_params.epochs=3", "hyper_params.probe_epochs=1", "model.feature_cache=off")
 
@@ -29,8 +28,6 @@ def test_a_compiled_run_is_the_plain_one_where_the_code_is_torchs_own(tmp_path: 
     assert digests(tmp_path / "runs/compiled") == digests(tmp_path / "runs/plain")
     plain = submit(tmp_path, "plain").read_bytes()
     assert submit(tmp_path, "compiled", "settings.compile=true").read_bytes() == plain
-    arguments = fast(tmp_path / "contest", f"settings.log_path={tmp_path / 'runs'}", *MORE, "settings.compile=true", "--quiet")
-    assert run_train(str(tmp_path / "config.ini"), *arguments, "settings.run_name=shorter", "hyper_params.epochs=1") == 0
     torch._dynamo.reset()
 
 
