@@ -66,7 +66,7 @@ def shorten(items: Iterable[object], count: int = 5) -> str:
 
 def counted(count: int, one: str, more: str = "") -> str:
     """How many, and the words for so many: `1 label is`, `2 labels are`; without `more` they have an s."""
-    return f"{count} {one if count == 1 else more or f'{one}s'}"
+    return f"{count:,} {one if count == 1 else more or f'{one}s'}"
 
 
 def in_lines(lines: Sequence[int]) -> str:

@@ -7,6 +7,7 @@ decoding and resizing, the size, the decoder's version. What is not there is dec
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -30,7 +31,8 @@ from modules.data.samples import Rows
 
 FOLDER = "pixels"  # of settings.cache_path
 LAYOUT = 1  # of what is stored, and the rule by which files become pixels: another number, and nothing stored before is found
-HELD_BYTES = 2**26  # of pixels that wait to be written: what a kill costs at most
+HELD_BYTES, HELD_SECONDS = 2**26, 5.0  # of pixels that wait to be written, and of work: what a kill costs
+AT_ONCE = 64  # images that threads are given
 FAULTS_TOLD = 20
 
 Follow = Callable[[Iterator[int], int], Iterator[int]]
@@ -144,15 +146,23 @@ class _Builder:
         self.faults: list[DataError] = []
 
     def build(self, wanted: list[tuple[int, bytes | None]]) -> Iterator[int]:
-        """Of each image its row, and its content where that is known. Yields how many are made."""
-        step = max(1, min(len(wanted), HELD_BYTES // self.store.size_of(1)))
-        with ThreadPoolExecutor(max_workers=os.cpu_count() or 1) as pool:
-            for start in range(0, len(wanted), step):
-                made = []
-                for each in pool.map(lambda one: self._make(*one), wanted[start : start + step]):
+        """Of each image its row, and its content where that is known. Yields how many are made.
+
+        They are written now and then, and also where this ends early, by Ctrl-C for instance.
+        """
+        made: list[_Made] = []
+        pool, written = ThreadPoolExecutor(max_workers=os.cpu_count() or 1), time.monotonic()
+        try:
+            for start in range(0, len(wanted), AT_ONCE):
+                for number, each in enumerate(pool.map(lambda one: self._make(*one), wanted[start : start + AT_ONCE])):
                     made.append(each)
-                    yield start + len(made)
-                self._keep(made)
+                    yield start + number + 1
+                if self.store.size_of(len(made)) >= HELD_BYTES or time.monotonic() - written >= HELD_SECONDS:
+                    self._keep(made)
+                    made, written = [], time.monotonic()
+        finally:
+            pool.shutdown(cancel_futures=True)
+            self._keep(made)
 
     def tell_faults(self) -> None:
         if self.faults:

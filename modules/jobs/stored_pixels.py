@@ -10,7 +10,7 @@ import numpy as np
 from tqdm import tqdm
 
 from modules.compute.memory import available_memory
-from modules.config.errors import OptionError
+from modules.config.errors import OptionError, counted
 from modules.config.schema import Config
 from modules.data.images import Images
 from modules.data.pixel_cache import FOLDER, PixelCache
@@ -53,7 +53,7 @@ def choose_pixels(
         return nothing, [f"pixels: decoded in each of {passes:,} passes: {reason}"]
     height, width, _ = cache.shape
     there = f", {len(rows) - missing:,} others are there" if missing < len(rows) else ""
-    return cache, [f"pixels: {missing:,} images are decoded once, to {height} x {width}{there}: {amount(size)} in {path}"]
+    return cache, [f"pixels: {counted(missing, 'image')} to decode, once, to {height} x {width}{there}: {amount(size)} in {path}"]
 
 
 def rows_of(folds: Sequence[Fold]) -> Rows:
