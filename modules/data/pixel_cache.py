@@ -72,10 +72,11 @@ class PixelCache:
         _acquire(store, waiting)
         try:
             store.refresh()
-            known = contents.known(self.images, rows)
+            stamps = [self.images.stamp(row) for row in rows.tolist()]
+            known = contents.of(stamps)
             missing = np.flatnonzero(_find(store, known) == NOT_THERE)
             builder = _Builder(self, store, contents)
-            work = builder.build([(int(rows[place]), known[place]) for place in missing])
+            work = builder.build([(int(rows[place]), stamps[place], known[place]) for place in missing])
             for _ in follow(work, len(missing)) if len(missing) else ():
                 pass
             builder.tell_faults()
@@ -143,8 +144,8 @@ class _Builder:
         self.cache, self.store, self.contents = cache, store, contents
         self.faults: list[DataError] = []
 
-    def build(self, wanted: list[tuple[int, bytes | None]]) -> Iterator[int]:
-        """Of each image its row, and its content where that is known. Yields how many are made."""
+    def build(self, wanted: list[tuple[int, bytes, bytes | None]]) -> Iterator[int]:
+        """Of each image its row, its stamp, and the content of what has that stamp where it is known. Yields how many are made."""
         step = max(1, min(len(wanted), HELD_BYTES // self.store.size_of(1)))
         with ThreadPoolExecutor(max_workers=os.cpu_count() or 1) as pool:
             for start in range(0, len(wanted), step):
@@ -159,9 +160,11 @@ class _Builder:
             more = len(self.faults) - FAULTS_TOLD
             raise DataError(*self.faults[:FAULTS_TOLD], *([f"and {more} more images like these"] if more > 0 else []))
 
-    def _make(self, row: int, digest: bytes | None) -> _Made:
+    def _make(self, row: int, looked_up: bytes, digest: bytes | None) -> _Made:
         images = self.cache.images
         stamp = images.stamp(row)
+        if stamp != looked_up:  # it changed while others were decoded, or while this waited: the content is that of before
+            digest = None
         try:
             digest = digest or images.digest(row)
             if digest is not None and _find(self.store, [digest])[0] != NOT_THERE:

@@ -281,6 +281,25 @@ def test_a_file_that_changes_while_it_is_read_is_told(images: ImageFiles, monkey
         kept(images)
 
 
+def test_a_file_of_known_content_that_changes_before_its_turn_is_another_image(images: ImageFiles, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its content was looked up by what the file was like when decoding began."""
+    kept(images)
+    before, whole, later = images.path(8).read_bytes(), pixel_cache.Contents.of, replace(PREPROCESSING, size=Size(6, 6))
+
+    def looked_up(contents: pixel_cache.Contents, stamps: list[bytes]) -> Any:
+        found = whole(contents, stamps)
+        shutil.copyfile(images.path(6), images.path(8))
+        return found
+
+    with monkeypatch.context() as patched:
+        patched.setattr(pixel_cache.Contents, "of", looked_up)
+        kept(images, later)
+    plain = PixelCache(None, images, PREPROCESSING)
+    assert np.array_equal(kept(images).open().read(8), plain.decode(6))
+    images.path(8).write_bytes(before)
+    assert np.array_equal(kept(images, later).open().read(8), PixelCache(None, images, later).decode(8))
+
+
 def test_a_row_that_is_damaged_on_the_disk_is_told(images: ImageFiles) -> None:
     cache = kept(images)
     (store,) = Path("cache/pixels").iterdir()
