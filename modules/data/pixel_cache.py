@@ -65,7 +65,7 @@ class PixelCache:
         decodes too. A kill loses what was not written yet. Raises DataError that names all images that cannot be read, once
         the others are kept; OSError where they cannot be.
         """
-        if self.folder is None:
+        if self.folder is None or not self.missing(rows):  # what is complete may be in a folder that cannot be written to
             return
         store, contents = self._store(), Contents(self.folder)
         store.path.mkdir(parents=True, exist_ok=True)

@@ -300,6 +300,16 @@ def test_a_file_of_known_content_that_changes_before_its_turn_is_another_image(i
     assert np.array_equal(kept(images, later).open().read(8), PixelCache(None, images, later).decode(8))
 
 
+def test_nothing_is_written_where_all_is_there(images: ImageFiles, decoded: list[int]) -> None:
+    """So that a folder that only another person may write to serves."""
+    kept(images)
+    for lock in Path("cache").rglob(".lock"):
+        lock.unlink()
+        lock.mkdir()  # fails whoever would hold it, root too
+    decoded.clear()
+    assert (kept(images).open().places >= 0).all() and decoded == []
+
+
 def test_a_row_that_is_damaged_on_the_disk_is_told(images: ImageFiles) -> None:
     cache = kept(images)
     (store,) = Path("cache/pixels").iterdir()
