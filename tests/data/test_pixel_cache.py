@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import cv2
@@ -210,6 +211,25 @@ def test_a_file_that_changed_is_not_read_from_the_cache_even_if_nothing_was_deco
     shutil.copyfile(images.path(6), images.path(8))
     pixels = cache.open()
     assert np.array_equal(pixels.read(8), cache.decode(6))
+
+
+def test_a_folder_in_the_place_of_another_brings_its_own_images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Written in the same tick of the file system's clock, as two versions made by one script are; renaming touches no file."""
+    for name, value in (("now", 10), ("next", 240)):
+        (tmp_path / name).mkdir()
+        Image.fromarray(np.full((8, 8), value, dtype=np.uint8)).save(tmp_path / name / "a.bmp")
+    whole = Path.stat
+
+    def ticking_slowly(path: Path, **options: bool) -> Any:
+        found = whole(path, **options)
+        return SimpleNamespace(st_mode=found.st_mode, st_ino=found.st_ino, st_size=found.st_size, st_mtime_ns=0, st_ctime_ns=0)
+
+    images = ImageFiles(tmp_path / "now", np.array(["a.bmp"]))
+    monkeypatch.setattr(Path, "stat", ticking_slowly)
+    before = images.stamp(0)
+    (tmp_path / "now").rename(tmp_path / "old")
+    (tmp_path / "next").rename(tmp_path / "now")
+    assert images.stamp(0) != before
 
 
 def test_images_of_the_same_content_are_one_wherever_they_are(images: ImageFiles, decoded: list[int], tmp_path: Path) -> None:
