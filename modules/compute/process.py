@@ -76,6 +76,7 @@ def start_process(settings: Settings, compute: Compute) -> tuple[Process, list[s
     precision = _choose_precision(settings.precision, device)
     if settings.compile:
         start_compiler(device)
+        remarks.append("compile = true: the first step, and the first validation, wait until code is made for them; that may take minutes")
     return Process(device, precision, channels_last, workers, torch.get_num_threads(), settings.compile), remarks
 
 

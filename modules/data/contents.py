@@ -23,12 +23,16 @@ class Contents:
 
     def known(self, images: Images, rows: Rows) -> Digests:
         """(rows,) 16 bytes each; None for an image that was not read since it changed. Raises DataError where damaged."""
+        return self.of([images.stamp(row) for row in rows.tolist()])
+
+    def of(self, stamps: list[bytes]) -> Digests:
+        """Likewise, of images that have these stamps."""
         if not self.store.path.is_dir():
-            return [None] * len(rows)
+            return [None] * len(stamps)
         self.store.refresh()
-        places = self.store.find([images.stamp(row) for row in rows.tolist()])
+        places = self.store.find(stamps)
         there = np.flatnonzero(places != NOT_THERE)
-        found: Digests = [None] * len(rows)
+        found: Digests = [None] * len(stamps)
         for place, digest in zip(there.tolist(), self.store.read(places[there]) if len(there) else (), strict=True):
             found[place] = digest.tobytes()
         return found

@@ -41,7 +41,7 @@ class ImageFiles:
         return read_small(self.path(row), least)
 
     def stamp(self, row: int) -> bytes:
-        """16 bytes, others where the image has changed, as far as that is seen without reading it: place, size and times of change."""
+        """16 bytes, others where the image has changed, as far as that is seen without reading it: place, number, size and times."""
         return _stamp([self.path(row)])
 
     def name(self, row: int) -> str:
@@ -243,8 +243,9 @@ def _stamp(paths: Sequence[Path]) -> bytes:
             found = path.stat()
         except OSError:
             continue
-        # The time of the last change of any kind too: a copy may be given the size and the time of what it replaces.
-        told.update(f"\0{found.st_size}\0{found.st_mtime_ns}\0{found.st_ctime_ns}\n".encode())
+        # The time of the last change of any kind too: a copy may be given the size and the time of what it replaces. And which
+        # file it is: a folder that takes another's place changes none of its files, and clocks of file systems tick slowly.
+        told.update(f"\0{found.st_ino}\0{found.st_size}\0{found.st_mtime_ns}\0{found.st_ctime_ns}\n".encode())
     return told.digest()
 
 

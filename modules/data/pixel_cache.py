@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -67,19 +68,20 @@ class PixelCache:
         decodes too. A kill loses what was not written yet. Raises DataError that names all images that cannot be read, once
         the others are kept; OSError where they cannot be.
         """
-        if self.folder is None:
+        if self.folder is None or not self.missing(rows):  # what is complete may be in a folder that cannot be written to
             return
         store, contents = self._store(), Contents(self.folder)
         store.path.mkdir(parents=True, exist_ok=True)
         _acquire(store, waiting)
         try:
             store.refresh()
-            known = contents.known(self.images, rows)
+            stamps = [self.images.stamp(row) for row in rows.tolist()]
+            known = contents.of(stamps)
             missing = np.flatnonzero(_find(store, known) == NOT_THERE)
             builder = _Builder(self, store, contents)
-            work = builder.build([(int(rows[place]), known[place]) for place in missing])
-            for _ in follow(work, len(missing)) if len(missing) else ():
-                pass
+            with closing(builder.build([(int(rows[place]), stamps[place], known[place]) for place in missing])) as work:
+                for _ in follow(work, len(missing)) if len(missing) else ():
+                    pass
             builder.tell_faults()
         finally:
             store.lock.release()
@@ -145,10 +147,10 @@ class _Builder:
         self.cache, self.store, self.contents = cache, store, contents
         self.faults: list[DataError] = []
 
-    def build(self, wanted: list[tuple[int, bytes | None]]) -> Iterator[int]:
-        """Of each image its row, and its content where that is known. Yields how many are made.
+    def build(self, wanted: list[tuple[int, bytes, bytes | None]]) -> Generator[int, None, None]:
+        """Of each image its row, its stamp, and the content of what has that stamp where it is known. Yields how many are made.
 
-        They are written now and then, and also where this ends early, by Ctrl-C for instance.
+        They are written now and then, and also where this is closed before its end, as Ctrl-C does.
         """
         made: list[_Made] = []
         pool, written = ThreadPoolExecutor(max_workers=os.cpu_count() or 1), time.monotonic()
@@ -169,9 +171,11 @@ class _Builder:
             more = len(self.faults) - FAULTS_TOLD
             raise DataError(*self.faults[:FAULTS_TOLD], *([f"and {more} more images like these"] if more > 0 else []))
 
-    def _make(self, row: int, digest: bytes | None) -> _Made:
+    def _make(self, row: int, looked_up: bytes, digest: bytes | None) -> _Made:
         images = self.cache.images
         stamp = images.stamp(row)
+        if stamp != looked_up:  # it changed while others were decoded, or while this waited: the content is that of before
+            digest = None
         try:
             digest = digest or images.digest(row)
             if digest is not None and _find(self.store, [digest])[0] != NOT_THERE:

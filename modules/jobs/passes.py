@@ -145,7 +145,7 @@ class _Work:
         settings = self.config.settings
         pixels = PixelCache(None if self.config.data.cache == "off" else Path(settings.cache_path), self.samples.images, run.preprocessing)
         if keep:
-            pixels, lines = choose_pixels(self.config, self.samples.images, run.preprocessing, self.rows, passes=2)
+            pixels, lines = choose_pixels(self.config, self.samples.images, run.preprocessing, self.rows, passes=None)
             say(*([] if self.quiet else lines))
             provide_pixels(self.config, pixels, self.rows, self.quiet)
         return image_workers(self.samples, pixels, None, self.process)

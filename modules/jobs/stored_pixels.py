@@ -25,16 +25,16 @@ SHARE_OF_MEMORY = 0.7  # what the system may keep of files beside what training 
 
 
 def choose_pixels(
-    config: Config, images: Images, preprocessing: Preprocessing, rows: Rows, passes: int, stored: int = 0
+    config: Config, images: Images, preprocessing: Preprocessing, rows: Rows, passes: int | None, stored: int = 0
 ) -> tuple[PixelCache, list[str]]:
     """Where the pixels of these rows are kept, or a cache that keeps nothing, and what to tell the person.
 
-    passes: over the images; auto keeps nothing for a single one. stored: bytes that the run stores besides. Nothing is written.
+    passes: over the images; auto keeps nothing for a single one. None: one, and perhaps others later, as at inference. stored: bytes that the run stores besides. Nothing is written.
     Raises OptionError where cache = on cannot be done, with the reason for which auto would leave it.
     """
     nothing = PixelCache(None, images, preprocessing)
     wanted, path = config.data.cache, config.settings.cache_path
-    if wanted == "off" or not len(rows) or (wanted == "auto" and passes < 2):
+    if wanted == "off" or not len(rows) or (wanted == "auto" and passes is not None and passes < 2):
         return nothing, []
     cache = replace(nothing, folder=Path(path))
     missing = cache.missing(rows)
@@ -50,7 +50,8 @@ def choose_pixels(
             f"{amount(whole)} would not stay in the {amount(int(room))} of memory that may be used; data.cache = on keeps them on the disk"
         )
     if reason is not None:
-        return nothing, [f"pixels: decoded in each of {passes:,} passes: {reason}"]
+        how = "not kept" if passes is None else f"decoded in each of {passes:,} passes"
+        return nothing, [f"pixels: {how}: {reason}"]
     height, width, _ = cache.shape
     there = f", {len(rows) - missing:,} others are there" if missing < len(rows) else ""
     return cache, [f"pixels: {counted(missing, 'image')} to decode, once, to {height} x {width}{there}: {amount(size)} in {path}"]

@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import cv2
@@ -212,6 +213,25 @@ def test_a_file_that_changed_is_not_read_from_the_cache_even_if_nothing_was_deco
     assert np.array_equal(pixels.read(8), cache.decode(6))
 
 
+def test_a_folder_in_the_place_of_another_brings_its_own_images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Written in the same tick of the file system's clock, as two versions made by one script are; renaming touches no file."""
+    for name, value in (("now", 10), ("next", 240)):
+        (tmp_path / name).mkdir()
+        Image.fromarray(np.full((8, 8), value, dtype=np.uint8)).save(tmp_path / name / "a.bmp")
+    whole = Path.stat
+
+    def ticking_slowly(path: Path, **options: bool) -> Any:
+        found = whole(path, **options)
+        return SimpleNamespace(st_mode=found.st_mode, st_ino=found.st_ino, st_size=found.st_size, st_mtime_ns=0, st_ctime_ns=0)
+
+    images = ImageFiles(tmp_path / "now", np.array(["a.bmp"]))
+    monkeypatch.setattr(Path, "stat", ticking_slowly)
+    before = images.stamp(0)
+    (tmp_path / "now").rename(tmp_path / "old")
+    (tmp_path / "next").rename(tmp_path / "now")
+    assert images.stamp(0) != before
+
+
 def test_images_of_the_same_content_are_one_wherever_they_are(images: ImageFiles, decoded: list[int], tmp_path: Path) -> None:
     kept(images)
     shutil.copytree(tmp_path, tmp_path / "copy", ignore=shutil.ignore_patterns("cache"))
@@ -281,6 +301,35 @@ def test_a_file_that_changes_while_it_is_read_is_told(images: ImageFiles, monkey
         kept(images)
 
 
+def test_a_file_of_known_content_that_changes_before_its_turn_is_another_image(images: ImageFiles, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its content was looked up by what the file was like when decoding began."""
+    kept(images)
+    before, whole, later = images.path(8).read_bytes(), pixel_cache.Contents.of, replace(PREPROCESSING, size=Size(6, 6))
+
+    def looked_up(contents: pixel_cache.Contents, stamps: list[bytes]) -> Any:
+        found = whole(contents, stamps)
+        shutil.copyfile(images.path(6), images.path(8))
+        return found
+
+    with monkeypatch.context() as patched:
+        patched.setattr(pixel_cache.Contents, "of", looked_up)
+        kept(images, later)
+    plain = PixelCache(None, images, PREPROCESSING)
+    assert np.array_equal(kept(images).open().read(8), plain.decode(6))
+    images.path(8).write_bytes(before)
+    assert np.array_equal(kept(images, later).open().read(8), PixelCache(None, images, later).decode(8))
+
+
+def test_nothing_is_written_where_all_is_there(images: ImageFiles, decoded: list[int]) -> None:
+    """So that a folder that only another person may write to serves."""
+    kept(images)
+    for lock in Path("cache").rglob(".lock"):
+        lock.unlink()
+        lock.mkdir()  # fails whoever would hold it, root too
+    decoded.clear()
+    assert (kept(images).open().places >= 0).all() and decoded == []
+
+
 def test_a_row_that_is_damaged_on_the_disk_is_told(images: ImageFiles) -> None:
     cache = kept(images)
     (store,) = Path("cache/pixels").iterdir()
@@ -300,7 +349,7 @@ def test_nothing_is_written_by_looking(images: ImageFiles) -> None:
 
 def build_slowly(folder: str, images: ImageFiles, told: Any) -> None:
     """A few images at a time, so that a kill finds it in the middle."""
-    pixel_cache.HELD_BYTES = 2 * 720
+    pixel_cache.HELD_BYTES, pixel_cache.AT_ONCE = 2 * 720, 2
     whole = PixelCache.decode
 
     def slow(cache: PixelCache, row: int) -> Any:

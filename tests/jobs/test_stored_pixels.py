@@ -41,21 +41,21 @@ def config(*overrides: str) -> Config:
     return read_config([], list(overrides))[0]
 
 
-def choose(images: ImageFiles, *overrides: str, passes: int = 10, stored: int = 0) -> tuple[bool, list[str]]:
+def choose(images: ImageFiles, *overrides: str, passes: int | None = 10, stored: int = 0) -> tuple[bool, list[str]]:
     cache, lines = choose_pixels(config(*overrides), images, PREPROCESSING, ROWS, passes, stored)
     assert not Path(".cache").exists()
     return cache.folder is not None, lines
 
 
 def test_auto_keeps_pixels_where_there_is_room_and_says_what_it_takes(images: ImageFiles) -> None:
-    assert choose(images) == (True, ["pixels: 10 images are decoded once, to 40 x 40: 48 kB in .cache"])
+    assert choose(images) == (True, ["pixels: 10 images to decode, once, to 40 x 40: 48 kB in .cache"])
 
 
 def test_what_is_there_is_told(images: ImageFiles) -> None:
     cache = PixelCache(Path("cache"), images, PREPROCESSING)
     cache.provide(ROWS[:4], lambda steps, total: steps, lambda: None)
     for_path = "settings.cache_path=cache"
-    assert choose(images, for_path)[1] == ["pixels: 6 images are decoded once, to 40 x 40, 4 others are there: 29 kB in cache"]
+    assert choose(images, for_path)[1] == ["pixels: 6 images to decode, once, to 40 x 40, 4 others are there: 29 kB in cache"]
     provide_pixels(config(for_path), cache, ROWS, quiet=True)
     assert choose(images, for_path)[1] == ["pixels: all 10 images are decoded already, 48 kB in cache"]
 
@@ -63,6 +63,12 @@ def test_what_is_there_is_told(images: ImageFiles) -> None:
 @pytest.mark.parametrize(("overrides", "passes"), [(("data.cache=off",), 10), ((), 1), ((), 0)])
 def test_off_and_a_single_pass_keep_nothing_and_say_nothing(images: ImageFiles, overrides: tuple[str, ...], passes: int) -> None:
     assert choose(images, *overrides, passes=passes) == (False, [])
+
+
+def test_inference_keeps_pixels_for_later_and_speaks_of_no_passes(images: ImageFiles) -> None:
+    assert choose(images, passes=None)[0]
+    kept, (line,) = choose(images, "settings.cache_limit=1e-6", passes=None)
+    assert not kept and line == "pixels: not kept: 48 kB are more than the 1 kB that settings.cache_limit leaves"
 
 
 def test_on_keeps_pixels_for_a_single_pass_too(images: ImageFiles) -> None:

@@ -239,3 +239,49 @@ def test_the_schedules_factor_multiplies_every_layers_own_rate() -> None:
         pytest.approx(group["initial_lr"] * 0.1) for group in optimizer.param_groups
     ]
     assert len({group["lr"] for group in optimizer.param_groups}) == 6
+
+
+class Skipping(nn.Module):
+    """Its second layer has no gradient in some steps, in the first one among them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.first, self.second = nn.Linear(4, 4), nn.Linear(4, 4)
+
+    def forward(self, numbers: torch.Tensor, skip: bool) -> torch.Tensor:
+        return self.first(numbers) if skip else self.second(self.first(numbers))
+
+
+@pytest.mark.parametrize("name", FUSED)
+def test_layers_may_be_left_out_of_some_steps(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = []
+    for fused in (FUSED, ()):
+        monkeypatch.setattr("modules.training.optimizer.FUSED", fused)
+        module = Skipping()
+        optimizer = make_optimizer(module, HyperParams(optimizer=name, learning_rate=0.02))
+        for skip in (True, False, True, False):
+            optimizer.zero_grad()
+            module(torch.ones(2, 4), skip).pow(2).sum().backward()
+            optimizer.step()
+        found.append(torch.cat([parameter.detach().ravel() for parameter in module.parameters()]))
+    torch.testing.assert_close(*found, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", FUSED)
+def test_a_parameter_that_is_a_part_of_a_larger_tensor_learns_by_its_own_gradient_and_leaves_the_rest_alone(name: str) -> None:
+    found = []
+    for part in (True, False):
+        torch.manual_seed(0)
+        larger = torch.randn(4, 6)
+        module = nn.Linear(3, 4, bias=False)
+        module.weight = nn.Parameter(larger[:, :3] if part else larger[:, :3].clone())
+        rest = larger[:, 3:].clone()
+        optimizer = make_optimizer(module, HyperParams(optimizer=name, learning_rate=0.02))
+        for step in range(3):
+            optimizer.zero_grad()
+            module(torch.arange(6.0).reshape(2, 3) - step).pow(2).sum().backward()
+            optimizer.step()
+        assert torch.equal(larger[:, 3:], rest)
+        found.append(module.weight.detach())
+    torch.testing.assert_close(*found, rtol=1e-5, atol=1e-6)
