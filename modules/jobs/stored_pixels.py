@@ -29,7 +29,8 @@ def choose_pixels(
 ) -> tuple[PixelCache, list[str]]:
     """Where the pixels of these rows are kept, or a cache that keeps nothing, and what to tell the person.
 
-    passes: over the images; auto keeps nothing for a single one. None: one, and perhaps others later, as at inference. stored: bytes that the run stores besides. Nothing is written.
+    passes: over the images; auto keeps nothing for a single one. None: one, and perhaps others later, as at inference.
+    stored: bytes that the run stores besides. Nothing is written.
     Raises OptionError where cache = on cannot be done, with the reason for which auto would leave it.
     """
     nothing = PixelCache(None, images, preprocessing)

@@ -128,7 +128,7 @@ def test_ctrl_c_while_decoding_leaves_what_was_decoded_and_the_run_goes_on(
         assert run_train(*arguments, "settings.run_name=stopped") == 130
     decoded.clear()
     assert run_train(*arguments, "--resume", str(tmp_path / "runs/stopped")) == 0
-    assert 0 < len(decoded) <= 60 - 20
+    assert 0 < len(decoded) < 60
     assert digests(tmp_path / "runs/stopped") == digests(tmp_path / "runs/whole")
 
 
