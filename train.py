@@ -24,7 +24,7 @@ def train(command: Command) -> None:
         with open_run(command) as (run, plan):
             if not command.quiet:
                 print(describe_start(run, plan), flush=True)
-            results = train_folds(plan, run, make_sink(plan, command.quiet), command.quiet)
+            results = train_folds(plan, run, make_sink(plan, command.quiet))
             print(*describe_result(finish_run(plan, run, results)), f"run: {run.path}", sep="\n")
 
 

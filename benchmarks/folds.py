@@ -1,11 +1,13 @@
 """A whole job of K folds, from the command line to the CV score: with decoded pixels kept, without, and the usual way.
 
-    python -m benchmarks.folds [photos=FOLDER] [count=N] [side=PIXELS] [times=T] [work=FOLDER] [section.option=value ...]
+    python -m benchmarks.folds [photos=FOLDER] [count=N] [side=PIXELS] [times=T] [seeds=S] [work=FOLDER] [section.option=value ...]
 
 3,000 JPEG photos of 512 pixels, mobilenetv3_small_100 at 128 pixels, 5 folds of 3 epochs. Each is a process of its own, started
 T times (1) in turn; Python's imports are counted. The usual way (benchmarks/usual.py): a Dataset that decodes with OpenCV and
 augments, and a new DataLoader with two workers for each fold. The floor is the steps on batches in memory, as often as the job
 makes them, the batches prepared by all cores, and each file decoded once: measured on some of the photos, and scaled.
+
+With seeds=S it is not time that is measured: S seeds, and the scores of kept and usual under each.
 """
 
 from __future__ import annotations
@@ -19,6 +21,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
+
+import numpy as np
 
 from benchmarks.epoch import measure_parts
 from benchmarks.measuring import HEADING, Row, contest_config, describe_machine, make_photos, settle
@@ -52,6 +56,19 @@ def measure(folder: Path, work: Path, times: int, *overrides: str) -> list[Row]:
     return [*(Row(f"whole job, {name}", floor, wall) for name, wall in walls.items()), *against]
 
 
+def compare_scores(folder: Path, work: Path, seeds: int, *overrides: str) -> None:
+    """The scores of kept pixels and of the usual way, a seed at a time."""
+    found = []
+    for seed in range(seeds):
+        asked = (*overrides, f"settings.seed={seed}")
+        ours = _ours(folder, work, "data.cache=on", f"settings.cache_path={work / 'cache'}", *asked)
+        usual = _usual(folder, contest_config(folder, work, *MODEL, *asked))
+        found.append([float(_run(command)[2]) for command in (ours, usual)])
+        print(f"seed {seed}: pixels kept {found[-1][0]:.4f}, the usual way {found[-1][1]:.4f}", flush=True)
+    apart = np.subtract(*np.transpose(found))
+    print(f"{apart.mean():+.4f} on average, standard error {apart.std(ddof=1) / np.sqrt(seeds):.4f}")
+
+
 def _floor(folder: Path, work: Path, config: Config, *overrides: str) -> float:
     """Seconds: every step and every forward pass of the job, every batch of it, and every file once."""
     lines = (folder / "train.csv").read_text().splitlines()
@@ -81,6 +98,7 @@ def _ours(folder: Path, work: Path, *overrides: str) -> list[str]:
 def _usual(folder: Path, config: Config) -> list[str]:
     hyper = config.hyper_params
     said = [config.model.name, config.data.image_size.height, config.split.folds, hyper.epochs, hyper.batch_size, hyper.learning_rate]
+    said.append(config.settings.seed)
     return [sys.executable, "-m", "benchmarks.usual", str(folder), *map(str, said), str(WORKERS)]
 
 
@@ -102,6 +120,9 @@ def main() -> int:
         folder = make_photos(Path(work) / "photos", int(said.get("count", 3000)), int(said.get("side", 512)), originals)
         make_photos(folder / "others", 10, int(said.get("side", 512)) - 8, originals)  # a test set: none of them trains
         print(describe_machine(), flush=True)
+        if "seeds" in said:
+            compare_scores(folder, Path(work), int(said["seeds"]), *overrides)
+            return 0
         print(HEADING, *measure(folder, Path(work), int(said.get("times", 1)), *overrides), sep="\n")
     return 0
 

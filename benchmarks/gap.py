@@ -53,7 +53,7 @@ def measure(folder: Path, work: Path, *overrides: str) -> list[Row]:
     watch, plan = _Watch(), prepare(contest_config(folder, work, *MODEL, *overrides))
     run = create_run(work / "runs", None, "gap")
     (run.path / "config.ini").touch()
-    train_folds(plan, run, watch, quiet=True)
+    train_folds(plan, run, watch)
     return [Row("a fold's end to the next one's first step", median(watch.steps), median(watch.gaps), "<= 1 s")]
 
 

@@ -66,7 +66,7 @@ def _train(folder: Path, work: Path, *more: str) -> float:
     run = create_run(str(work / "frozen/runs"), None, "frozen")
     (run.path / "config.ini").touch()
     started = time.perf_counter()
-    finish_run(plan, run, train_folds(plan, run, Silence(), quiet=True))
+    finish_run(plan, run, train_folds(plan, run, Silence()))
     return time.perf_counter() - started
 
 

@@ -1,6 +1,6 @@
 """The usual way to train K folds, as a plain script: what benchmarks.folds compares with. Nothing of Foldini is used.
 
-    python -m benchmarks.usual FOLDER MODEL IMAGE_SIZE FOLDS EPOCHS BATCH_SIZE RATE WORKERS
+    python -m benchmarks.usual FOLDER MODEL IMAGE_SIZE FOLDS EPOCHS BATCH_SIZE RATE SEED WORKERS
 
 FOLDER has train.csv (id, label) and train/. A Dataset decodes with OpenCV, augments and normalises; each fold has a new
 DataLoader with so many workers. The same split, augmentation, model, optimiser, schedule and batch size as the config that it
@@ -56,13 +56,13 @@ class Photos(Dataset[tuple[torch.Tensor, int]]):
 
 def main() -> int:
     folder, name = Path(sys.argv[1]), sys.argv[2]
-    side, folds, epochs, batch_size, rate, workers = *map(int, sys.argv[3:7]), float(sys.argv[7]), int(sys.argv[8])
+    side, folds, epochs, batch_size, rate, seed, workers = *map(int, sys.argv[3:7]), float(sys.argv[7]), *map(int, sys.argv[8:10])
     table = pd.read_csv(folder / "train.csv", dtype=str)
     names, labels = table["id"].to_numpy(), np.unique(table["label"], return_inverse=True)[1]
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    torch.manual_seed(42)
+    torch.manual_seed(seed)
     right = 0
-    for train, valid in StratifiedKFold(folds, shuffle=True, random_state=42).split(names, labels):
+    for train, valid in StratifiedKFold(folds, shuffle=True, random_state=seed).split(names, labels):
         loaders = [
             DataLoader(
                 Photos(folder / "train", names[rows], labels[rows], side, training),

@@ -7,8 +7,6 @@ from pathlib import Path
 import numpy as np
 
 from modules.compute.row_store import KEY_BYTES, NOT_THERE, RowStore
-from modules.data.images import Images
-from modules.data.samples import Rows
 
 FOLDER = "contents"  # of settings.cache_path
 
@@ -21,12 +19,8 @@ class Contents:
     def __init__(self, folder: Path) -> None:
         self.store = RowStore(folder / FOLDER, KEY_BYTES, "uint8")
 
-    def known(self, images: Images, rows: Rows) -> Digests:
-        """(rows,) 16 bytes each; None for an image that was not read since it changed. Raises DataError where damaged."""
-        return self.of([images.stamp(row) for row in rows.tolist()])
-
     def of(self, stamps: list[bytes]) -> Digests:
-        """Likewise, of images that have these stamps."""
+        """(stamps,) 16 bytes each; None for an image that was not read since it changed. Raises DataError where damaged."""
         if not self.store.path.is_dir():
             return [None] * len(stamps)
         self.store.refresh()

@@ -14,9 +14,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from modules.compute.threads import in_threads
-from modules.config.errors import DataError
+from modules.config.errors import DataError, counted
 from modules.config.values import Size
 from modules.data.pixels import Pixels, check_headers, check_pixels, read_image, read_sizes, read_small
+
+FAULTS_TOLD = 20
 
 
 @dataclass(frozen=True)
@@ -225,6 +227,13 @@ def join_images(first: Images, second: Images) -> Images:
         sides = [" x ".join(map(str, each.pixels.shape[1:])) for each in (first, second)]
         raise DataError(f"images must have one size: {first.name(0)} has {sides[0]} pixels, {second.name(0)} has {sides[1]}")
     return ImageArrays(np.concatenate([first.names, second.names]), np.concatenate([first.pixels, second.pixels]))
+
+
+def refuse_images(faults: Sequence[DataError | str]) -> None:
+    """Raises DataError that tells the first of what is wrong with images, and how many more there are; nothing where there is none."""
+    more = len(faults) - FAULTS_TOLD
+    if faults:
+        raise DataError(*faults[:FAULTS_TOLD], *([f"and {counted(more, 'more image')} like these"] if more > 0 else []))
 
 
 def _seen_from(root: Path, images: ImageFiles | ImageChannels) -> NDArray[np.str_]:

@@ -52,10 +52,20 @@ class Request(NamedTuple):
     seed: tuple[int | str, ...] = ()
 
 
-class ImageBatches(Dataset[Batch | DataError]):
+class BatchMaker(Dataset[Batch | DataError]):
+    """Makes the batch of a Request. A DataError is returned, not raised: it would come out of a worker with that worker's
+    traceback as its message."""
+
+    def open(self) -> object:
+        """What is to be found before workers begin, since they share it then."""
+
+    def __getitem__(self, request: Request) -> Batch | DataError:
+        raise NotImplementedError
+
+
+class ImageBatches(BatchMaker):
     """Decodes, or finds in the cache, and augments a batch at a time.
 
-    A DataError is returned, not raised: it would come out of a worker with that worker's traceback as its message.
     threads: that decode what is not in the cache; only decoding gains from them.
     """
 
@@ -67,7 +77,7 @@ class ImageBatches(Dataset[Batch | DataError]):
         self.pixels: StoredPixels | None = None
 
     def open(self) -> StoredPixels:
-        """Looks, once, for what is in the cache; before workers begin, since they share what is found then."""
+        """Looks, once, for what is in the cache."""
         self.pixels = self.pixels or self.cache.open()
         return self.pixels
 
@@ -101,7 +111,7 @@ class ImageBatches(Dataset[Batch | DataError]):
 class Workers:
     """Who makes batches: this process, or worker processes that outlive epochs, phases and folds; one epoch at a time."""
 
-    def __init__(self, dataset: Dataset[Batch | DataError], count: int, pin_memory: bool) -> None:
+    def __init__(self, dataset: BatchMaker, count: int, pin_memory: bool) -> None:
         self.dataset = dataset
         self.requests = _Requests()
         self.batches = DataLoader(
@@ -120,8 +130,7 @@ class Workers:
 
     def make(self, requests: Iterable[Request]) -> Iterator[Batch]:
         """The batches that are asked for, in that order. Raises DataError for an image that cannot be read."""
-        if isinstance(self.dataset, ImageBatches):
-            self.dataset.open()
+        self.dataset.open()
         self.requests.now = requests
         for batch in self.batches:
             if isinstance(batch, DataError):

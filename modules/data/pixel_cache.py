@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
@@ -22,10 +22,11 @@ from filelock import Timeout
 from PIL import __version__ as pillow
 from PIL import features
 
+from modules.compute.progress import Follow
 from modules.compute.row_store import NOT_THERE, RowStore
 from modules.config.errors import DataError
 from modules.data.contents import Contents, Digests
-from modules.data.images import Images
+from modules.data.images import Images, refuse_images
 from modules.data.pixels import Pixels, resize_image
 from modules.data.preprocessing import Preprocessing
 from modules.data.samples import Rows
@@ -34,9 +35,6 @@ FOLDER = "pixels"  # of settings.cache_path
 LAYOUT = 1  # of what is stored, and the rule by which files become pixels: another number, and nothing stored before is found
 HELD_BYTES, HELD_SECONDS = 2**26, 5.0  # of pixels that wait to be written, and of work: what a kill costs
 AT_ONCE = 64  # images that threads are given
-FAULTS_TOLD = 20
-
-Follow = Callable[[Iterator[int], int], Iterator[int]]
 
 
 @dataclass(frozen=True)
@@ -49,16 +47,11 @@ class PixelCache:
 
     def open(self) -> StoredPixels:
         """What reads them, by now. Raises DataError where what is on the disk is damaged."""
-        store, places = self._store(), np.full(len(self.images), NOT_THERE, dtype=np.int64)
-        if self.folder is None or not store.path.is_dir():
-            return StoredPixels(self, None, places)
-        rows = np.arange(len(self.images))
-        store.refresh()
-        return StoredPixels(self, store, _find(store, Contents(self.folder).known(self.images, rows)))
+        return StoredPixels(self, *self._look_up(np.arange(len(self.images))))
 
     def missing(self, rows: Rows) -> int:
         """How many of these images are not kept yet, as far as can be said without reading them."""
-        places = self.open().places[rows]
+        _, places = self._look_up(rows)
         return int((places == NOT_THERE).sum())
 
     def provide(self, rows: Rows, follow: Follow, waiting: Callable[[], None]) -> None:
@@ -80,9 +73,9 @@ class PixelCache:
             missing = np.flatnonzero(_find(store, known) == NOT_THERE)
             builder = _Builder(self, store, contents)
             with closing(builder.build([(int(rows[place]), stamps[place], known[place]) for place in missing])) as work:
-                for _ in follow(work, len(missing)) if len(missing) else ():
+                for _ in follow(work, len(missing), "decoding") if len(missing) else ():
                     pass
-            builder.tell_faults()
+            refuse_images(builder.faults)
         finally:
             store.lock.release()
 
@@ -98,6 +91,13 @@ class PixelCache:
     def size_of(self, images: int) -> int:
         """Bytes."""
         return images * int(np.prod(self.shape))
+
+    def _look_up(self, rows: Rows) -> tuple[RowStore | None, Rows]:
+        """The store, where there is one, and the rows of it that these images are in."""
+        if self.folder is None or not (store := self._store()).path.is_dir():
+            return None, np.full(len(rows), NOT_THERE, dtype=np.int64)
+        store.refresh()
+        return store, _find(store, Contents(self.folder).of([self.images.stamp(row) for row in rows.tolist()]))
 
     def _store(self) -> RowStore:
         way = (self.shape, self.preprocessing.resize, LAYOUT)
@@ -153,23 +153,19 @@ class _Builder:
         They are written now and then, and also where this is closed before its end, as Ctrl-C does.
         """
         made: list[_Made] = []
+        at_once = max(1, min(AT_ONCE, HELD_BYTES // self.store.size_of(1)))
         pool, written = ThreadPoolExecutor(max_workers=os.cpu_count() or 1), time.monotonic()
         try:
-            for start in range(0, len(wanted), AT_ONCE):
-                for number, each in enumerate(pool.map(lambda one: self._make(*one), wanted[start : start + AT_ONCE])):
+            for start in range(0, len(wanted), at_once):
+                for number, each in enumerate(pool.map(lambda one: self._make(*one), wanted[start : start + at_once])):
                     made.append(each)
                     yield start + number + 1
-                if self.store.size_of(len(made)) >= HELD_BYTES or time.monotonic() - written >= HELD_SECONDS:
-                    self._keep(made)
-                    made, written = [], time.monotonic()
+                if self.store.size_of(len(made) + at_once) > HELD_BYTES or time.monotonic() - written >= HELD_SECONDS:
+                    due, made, written = made, [], time.monotonic()  # what cannot be written is not tried again below
+                    self._keep(due)
         finally:
             pool.shutdown(cancel_futures=True)
             self._keep(made)
-
-    def tell_faults(self) -> None:
-        if self.faults:
-            more = len(self.faults) - FAULTS_TOLD
-            raise DataError(*self.faults[:FAULTS_TOLD], *([f"and {more} more images like these"] if more > 0 else []))
 
     def _make(self, row: int, looked_up: bytes, digest: bytes | None) -> _Made:
         images = self.cache.images

@@ -5,19 +5,15 @@ from __future__ import annotations
 import numpy as np
 
 from modules.config.errors import DataError, counted, shorten
+from modules.data.images import refuse_images
 from modules.data.samples import Samples
 from modules.data.task import absent_classes
 from modules.jobs.remarks import say
 
-TOLD = 20
-
 
 def refuse_bad_images(samples: Samples) -> None:
     """Raises DataError that names the images whose header cannot be read."""
-    found = [problem for problem in samples.images.header_faults() if problem]
-    if found:
-        more = [f"and {counted(len(found) - TOLD, 'more image')} like these"] if len(found) > TOLD else []
-        raise DataError(*found[:TOLD], *more)
+    refuse_images([problem for problem in samples.images.header_faults() if problem])
 
 
 def without_bad_images(samples: Samples) -> Samples:

@@ -24,13 +24,13 @@ from modules.training.fold import train_fold
 from modules.training.plan import Plan
 
 
-def train_folds(plan: Plan, run: RunDirectory, sink: Sink, quiet: bool = False) -> list[FoldResult]:
+def train_folds(plan: Plan, run: RunDirectory, sink: Sink) -> list[FoldResult]:
     """Trains every fold of the plan; those that are finished already only say their score.
 
     Raises DataError that names every image that cannot be read, where pixels are kept before the first of them is needed.
     """
     _warn_of_space(run)
-    provide_pixels(plan.config, plan.pixels, rows_of(plan.folds), quiet)
+    provide_pixels(plan.config, plan.pixels, rows_of(plan.folds), sink.follow)
     results = []
     for fold in plan.folds:
         with told(short_of_memory(plan.config.hyper_params.batch_size, *plan.preprocessing.size)):

@@ -12,6 +12,7 @@ from torch import nn
 from tqdm import tqdm
 
 from modules.compute.process import Process
+from modules.compute.progress import Follow, make_follow
 from modules.config.schema import Config
 from modules.data.draws import BatchSampler
 from modules.data.loaders import Batch, Loader, Workers, image_workers
@@ -94,7 +95,7 @@ class _Work:
         trunks = [parts[digests.index(part.digest)].trunk if share else None for part, share in zip(parts, shared, strict=True)]
         wholes = [compiled(part.module, self.batch_size(members), self.process.compile) for part in parts]
         models = [part.tail if share else whole for part, whole, share in zip(parts, wholes, shared, strict=True)]
-        batches = Loader(self._images(run, keep=True), self._sampler(members), "valid", (run.config.settings.seed, "valid"))
+        batches = Loader(self._workers(self._kept(run)), self._sampler(members), "valid", (run.config.settings.seed, "valid"))
         normalizer = Normalizer(run.preprocessing, self.process.device, self.process.channels_last)
         return self._predict(members, models, batches, normalizer, VIEWS[self.config.inference.tta], trunks)
 
@@ -105,7 +106,7 @@ class _Work:
         cache = FeatureCache(
             folder,
             self.samples,
-            self._images(run, keep=False),  # most often all features are there
+            self._workers(self._found(run)),  # most often all features are there
             run.preprocessing,
             self.process,
             own.settings.seed,
@@ -140,14 +141,19 @@ class _Work:
             trunks,
         ).values
 
-    def _images(self, run: TrainedRun, keep: bool) -> Workers:
-        """Whoever makes batches as the run saw them; `keep`: pixels that are to be kept are decoded first."""
-        settings = self.config.settings
-        pixels = PixelCache(None if self.config.data.cache == "off" else Path(settings.cache_path), self.samples.images, run.preprocessing)
-        if keep:
-            pixels, lines = choose_pixels(self.config, self.samples.images, run.preprocessing, self.rows, passes=None)
-            say(*([] if self.quiet else lines))
-            provide_pixels(self.config, pixels, self.rows, self.quiet)
+    def _kept(self, run: TrainedRun) -> PixelCache:
+        """The images as the run saw them; those that are to be kept are decoded now."""
+        pixels, lines = choose_pixels(self.config, self.samples.images, run.preprocessing, self.rows, passes=None)
+        say(*([] if self.quiet else lines))
+        provide_pixels(self.config, pixels, self.rows, self._follow)
+        return pixels
+
+    def _found(self, run: TrainedRun) -> PixelCache:
+        """Likewise, without decoding any before it is asked for."""
+        off = self.config.data.cache == "off"
+        return PixelCache(None if off else Path(self.config.settings.cache_path), self.samples.images, run.preprocessing)
+
+    def _workers(self, pixels: PixelCache) -> Workers:
         return image_workers(self.samples, pixels, None, self.process)
 
     def _sampler(self, members: Sequence[Member]) -> BatchSampler:
@@ -157,16 +163,18 @@ class _Work:
         return self.config.inference.batch_size or min(run.config.hyper_params.batch_size for run, _ in members)
 
     def _shown(self, batches: Loader) -> Iterator[Batch]:
-        shown: Iterator[Batch] = iter(tqdm(batches.epoch(0), total=len(batches), desc="predict", leave=False, disable=self._hidden))
+        shown: Iterator[Batch] = iter(
+            tqdm(batches.epoch(0), total=len(batches), desc="predict", leave=False, disable=None if self._showing else True)
+        )
         return shown
 
-    def _follow(self, steps: Iterator[int], total: int) -> Iterator[int]:
-        yield from tqdm(steps, total=total, desc="features", leave=False, disable=self._hidden)
+    @property
+    def _follow(self) -> Follow:
+        return make_follow(self._showing)
 
     @property
-    def _hidden(self) -> bool | None:
-        """None: where the output is no terminal."""
-        return self.quiet or not self.config.logging.progress or None
+    def _showing(self) -> bool:
+        return self.config.logging.progress and not self.quiet
 
 
 def _sharing_a_pass(members: Sequence[Member]) -> list[list[int]]:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from modules.compute.memory import available_memory
+from modules.compute.progress import Follow
 from modules.config.errors import OptionError, counted
 from modules.config.schema import Config
 from modules.data.images import Images
@@ -69,15 +69,11 @@ def passes_over(phases: Sequence[TrainingPhase], folds: Sequence[Fold]) -> int:
     return epochs * len(folds) + any(phase.cut is not None for phase in phases)
 
 
-def provide_pixels(config: Config, cache: PixelCache, rows: Rows, quiet: bool) -> None:
+def provide_pixels(config: Config, cache: PixelCache, rows: Rows, follow: Follow) -> None:
     """Decodes what is missing. With cache = auto, a disk that fills up meanwhile is a warning, and the rest is decoded as it is needed.
 
     Raises DataError that names all images that cannot be read.
     """
-    hidden = True if quiet or not config.logging.progress else None
-
-    def follow(steps: Iterator[int], total: int) -> Iterator[int]:
-        yield from tqdm(steps, total=total, desc="decoding", unit="image", leave=False, disable=hidden)
 
     def waiting() -> None:
         say(f"waiting for another process, which decodes images into {config.settings.cache_path}")

@@ -6,7 +6,7 @@ else that it depends on: the trunk's code and weights, the preprocessing, precis
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
@@ -20,15 +20,15 @@ import numpy as np
 import torch
 from albumentations import Compose
 from numpy.typing import NDArray
-from torch.utils.data import Dataset
 
 from modules.compute.process import Process
+from modules.compute.progress import Follow
 from modules.compute.row_store import KEY_BYTES, Numbers, RowStore
 from modules.compute.seeding import derive_seed
 from modules.config.errors import DataError, OptionError
 from modules.config.schema import Augmentation
 from modules.data.draws import BatchSampler, Draw
-from modules.data.loaders import Batch, Loader, Request, Workers
+from modules.data.loaders import Batch, BatchMaker, Loader, Request, Workers
 from modules.data.preprocessing import Normalizer, Preprocessing
 from modules.data.samples import Rows, Samples
 from modules.data.task import Targets
@@ -42,8 +42,6 @@ BATCH = 64  # images that go through the trunk at a time, at most
 PACKAGES = ("torch", "torchvision", "timm", "albumentations", "numpy", "Pillow")
 KEPT_AT_ONCE = 1024  # images; a kill costs so many at most
 HELD_BYTES = 2**28  # of features that wait to be written, where a batch alone is not more: those of an early layer are large
-
-Follow = Callable[[Iterator[int], int], Iterator[int]]
 
 
 @dataclass(frozen=True)
@@ -136,7 +134,8 @@ class Features:
             self.store.refresh()
             parts = [(look, missing) for look in looks if len(missing := self._missing(rows, look))]
             work = (step for look, missing in parts for step in self._compute(look, missing))
-            for _ in follow(work, sum(-(-len(missing) // self._batch) for _, missing in parts)) if parts else ():
+            batches = sum(-(-len(missing) // self._batch) for _, missing in parts)
+            for _ in follow(work, batches, "features") if parts else ():
                 pass
         finally:
             self.store.lock.release()
@@ -210,7 +209,7 @@ class Features:
         return Workers(_FeatureBatches(self.store, places, self.cache.samples.targets, draw_seed), 0, pin_memory=False)
 
 
-class _FeatureBatches(Dataset[Batch | DataError]):
+class _FeatureBatches(BatchMaker):
     """places: (samples, looks) rows of the store. draw_seed: of one look an image; None: all of them."""
 
     def __init__(self, store: RowStore, places: NDArray[np.int64], targets: Targets | None, draw_seed: tuple[int, ...] | None) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 from tqdm import tqdm
 
+from modules.compute.progress import make_follow
 from modules.prediction.metrics import tell_score
 from modules.runs.records import EpochRecord, FoldResult, Sink
 from modules.training.plan import Plan
@@ -40,8 +41,8 @@ class Console:
             self.shown_at = time.monotonic()
         self.steps.update()
 
-    def follow(self, steps: Iterator[int], total: int) -> Iterator[int]:
-        yield from tqdm(steps, total=total, desc="features", leave=False, disable=not self.bar)
+    def follow(self, steps: Iterator[int], total: int, what: str) -> Iterator[int]:
+        return make_follow(self.bar)(steps, total, what)
 
     def end_epoch(self, record: EpochRecord, epochs: int) -> None:
         self._close_bar()
@@ -82,7 +83,7 @@ class Silence:
 
     def step(self, loss: Callable[[], float]) -> None: ...
 
-    def follow(self, steps: Iterator[int], total: int) -> Iterator[int]:
+    def follow(self, steps: Iterator[int], total: int, what: str) -> Iterator[int]:
         return steps
 
     def end_epoch(self, record: EpochRecord, epochs: int) -> None: ...

@@ -92,7 +92,7 @@ class Sink(Protocol):
     def step(self, loss: Callable[[], float]) -> None:
         """After each step; asking for the loss waits for the device, so a sink asks seldom."""
 
-    def follow(self, steps: Iterator[int], total: int) -> Iterator[int]:
+    def follow(self, steps: Iterator[int], total: int, what: str) -> Iterator[int]:
         """The steps of work that comes before an epoch, which may take long, as they are; there will be `total`."""
         ...
 

@@ -11,6 +11,7 @@ import torch
 from timm.utils import ModelEmaV3
 from torch import nn
 
+from modules.compute.progress import Follow
 from modules.compute.seeding import seed_torch
 from modules.data.class_weights import weigh_classes
 from modules.data.draws import BatchSampler
@@ -25,7 +26,7 @@ from modules.models.compiling import compiled
 from modules.models.cutting import Tail
 from modules.models.freezing import freeze
 from modules.models.objectives import Objective
-from modules.prediction.features import Features, Follow, augmented_looks, plain_looks
+from modules.prediction.features import Features, augmented_looks, plain_looks
 from modules.prediction.logits import network_outputs, task_objective
 from modules.prediction.predict import Outcome, predict
 from modules.prediction.tta import VIEWS, View

@@ -21,10 +21,12 @@ import torch
 from PIL import Image
 
 from modules.compute.process import Process
+from modules.compute.row_store import RowStore
 from modules.config.errors import DataError
 from modules.config.pipeline import Pipeline
 from modules.config.schema import Augmentation
 from modules.config.values import Size
+from modules.data import images as images_module
 from modules.data import pixel_cache
 from modules.data.draws import BatchSampler
 from modules.data.images import ImageArrays, ImageChannels, ImageFiles, Images
@@ -67,7 +69,7 @@ def decoded(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return rows
 
 
-def follow(steps: Iterator[int], total: int) -> Iterator[int]:
+def follow(steps: Iterator[int], total: int, what: str) -> Iterator[int]:
     seen = []
     for step in steps:
         seen.append(step)
@@ -280,7 +282,7 @@ def test_all_images_that_cannot_be_read_are_named_at_once_and_the_others_are_kep
 
 
 def test_of_many_only_the_first_are_named(images: ImageFiles, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pixel_cache, "FAULTS_TOLD", 2)
+    monkeypatch.setattr(images_module, "FAULTS_TOLD", 2)
     for row in range(5):
         images.path(row).write_bytes(b"")
     with pytest.raises(DataError) as caught:
@@ -341,6 +343,50 @@ def test_a_row_that_is_damaged_on_the_disk_is_told(images: ImageFiles) -> None:
         np.stack([pixels.read(row) for row in range(N)])
 
 
+@pytest.fixture
+def appended(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many rows of pixels are written each time."""
+    counts: list[int] = []
+    whole = RowStore.append
+
+    def counted(store: RowStore, keys: Any, rows: Any) -> None:
+        if store.numbers == 720:
+            counts.append(len(keys))
+        whole(store, keys, rows)
+
+    monkeypatch.setattr(RowStore, "append", counted)
+    return counts
+
+
+def test_few_wait_in_memory_where_they_are_large(images: ImageFiles, appended: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
+    at_once: list[int] = []
+    whole = pixel_cache.ThreadPoolExecutor.map
+
+    def counted(pool: Any, function: Any, wanted: Any) -> Any:
+        at_once.append(len(wanted))
+        return whole(pool, function, wanted)
+
+    monkeypatch.setattr(pixel_cache.ThreadPoolExecutor, "map", counted)
+    monkeypatch.setattr(pixel_cache, "HELD_BYTES", 4 * 720 + 500)
+    cache = kept(images)
+    assert max(appended) <= 4 and max(at_once) <= 4
+    assert sum(appended) == sum(at_once) == N and not cache.missing(ROWS)
+
+
+def test_what_cannot_be_written_is_not_tried_twice(images: ImageFiles, monkeypatch: pytest.MonkeyPatch) -> None:
+    tried = []
+
+    def full(store: RowStore, keys: Any, rows: Any) -> None:
+        tried.append(len(keys))
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(RowStore, "append", full)
+    monkeypatch.setattr(pixel_cache, "HELD_BYTES", 720 * 4)
+    with pytest.raises(OSError, match="No space left"):
+        kept(images)
+    assert len(tried) == 1
+
+
 def test_nothing_is_written_by_looking(images: ImageFiles) -> None:
     cache = PixelCache(Path("cache"), images, PREPROCESSING)
     assert cache.missing(ROWS) == N and (cache.open().places == -1).all()
@@ -349,7 +395,7 @@ def test_nothing_is_written_by_looking(images: ImageFiles) -> None:
 
 def build_slowly(folder: str, images: ImageFiles, told: Any) -> None:
     """A few images at a time, so that a kill finds it in the middle."""
-    pixel_cache.HELD_BYTES, pixel_cache.AT_ONCE = 2 * 720, 2
+    pixel_cache.HELD_BYTES = 2 * 720
     whole = PixelCache.decode
 
     def slow(cache: PixelCache, row: int) -> Any:

@@ -22,6 +22,7 @@ from modules.data.preprocessing import Preprocessing
 from modules.data.splits import Fold
 from modules.jobs import stored_pixels
 from modules.jobs.stored_pixels import choose_pixels, passes_over, provide_pixels, rows_of
+from modules.reporting.sinks import Silence
 
 N = 10
 ROWS = np.arange(N)
@@ -53,10 +54,10 @@ def test_auto_keeps_pixels_where_there_is_room_and_says_what_it_takes(images: Im
 
 def test_what_is_there_is_told(images: ImageFiles) -> None:
     cache = PixelCache(Path("cache"), images, PREPROCESSING)
-    cache.provide(ROWS[:4], lambda steps, total: steps, lambda: None)
+    cache.provide(ROWS[:4], Silence().follow, lambda: None)
     for_path = "settings.cache_path=cache"
     assert choose(images, for_path)[1] == ["pixels: 6 images to decode, once, to 40 x 40, 4 others are there: 29 kB in cache"]
-    provide_pixels(config(for_path), cache, ROWS, quiet=True)
+    provide_pixels(config(for_path), cache, ROWS, Silence().follow)
     assert choose(images, for_path)[1] == ["pixels: all 10 images are decoded already, 48 kB in cache"]
 
 
@@ -111,11 +112,11 @@ def test_a_disk_that_fills_up_meanwhile_is_a_warning_with_auto_and_refused_with_
     cache = PixelCache(Path("cache"), images, PREPROCESSING)
     with monkeypatch.context() as patched:
         patched.setattr("modules.compute.row_store.os.fsync", full)
-        provide_pixels(config("settings.cache_path=cache"), cache, ROWS, quiet=True)
+        provide_pixels(config("settings.cache_path=cache"), cache, ROWS, Silence().follow)
         told = f"pixels cannot be kept in cache: {fault.strerror}"
         assert capsys.readouterr().err == f"warning: {told}; images that are not there are decoded whenever they are needed\n"
         with pytest.raises(OptionError) as refused:
-            provide_pixels(config("settings.cache_path=cache", "data.cache=on"), cache, ROWS, quiet=True)
+            provide_pixels(config("settings.cache_path=cache", "data.cache=on"), cache, ROWS, Silence().follow)
         assert str(refused.value) == f"[settings] cache_path: {told}; name another folder, or data.cache = off"
     assert np.array_equal(cache.open().read(3), cache.decode(3))
 

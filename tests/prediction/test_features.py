@@ -101,7 +101,7 @@ class Setting:
         return sum(self.images)
 
 
-def follow(steps: Iterator[int], total: int) -> Iterator[int]:
+def follow(steps: Iterator[int], total: int, what: str) -> Iterator[int]:
     count = 0
     for step in steps:
         count += 1
@@ -393,7 +393,7 @@ def test_what_was_computed_before_a_kill_is_not_computed_again(setting: Setting,
     monkeypatch.setattr(features_module, "BATCH", 2)
     monkeypatch.setattr(features_module, "KEPT_AT_ONCE", 4)
 
-    def killed(steps: Iterator[int], total: int) -> Iterator[int]:
+    def killed(steps: Iterator[int], total: int, what: str) -> Iterator[int]:
         assert total == 6
         for count, step in enumerate(steps):
             if count == 4:

@@ -58,7 +58,7 @@ class Recorder:
 
     def step(self, loss: Callable[[], float]) -> None: ...
 
-    def follow(self, steps: Iterator[int], total: int) -> Iterator[int]:
+    def follow(self, steps: Iterator[int], total: int, what: str) -> Iterator[int]:
         return steps
 
     def end_epoch(self, record: EpochRecord, epochs: int) -> None:

@@ -1,0 +1,19 @@
+"""Bars over work that takes long."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from tqdm import tqdm
+
+# Takes the steps of the work, how many there will be, and what is done in them; gives the steps as they are.
+Follow = Callable[[Iterator[int], int, str], Iterator[int]]
+
+
+def make_follow(shown: bool) -> Follow:
+    """A bar, where the output is a terminal."""
+
+    def follow(steps: Iterator[int], total: int, what: str) -> Iterator[int]:
+        yield from tqdm(steps, total=total, desc=what, leave=False, disable=None if shown else True)
+
+    return follow
