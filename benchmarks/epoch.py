@@ -66,7 +66,7 @@ class _Epochs:
     def anew(self, folder: Path) -> None:
         """Pixels are decoded and kept, then an epoch."""
         shutil.rmtree(folder, ignore_errors=True)
-        self.plan.pixels.provide(self.plan.folds[0].train_rows, lambda steps, total: steps, lambda: None)
+        self.plan.pixels.provide(self.plan.folds[0].train_rows, Silence().follow, lambda: None)
         workers = image_workers(self.plan.samples, self.plan.pixels, self.plan.config.augmentation, self.plan.process)
         _Epochs(replace(self.plan, workers=workers), self.learner, self.number).train()
 
@@ -78,7 +78,7 @@ class _Parts:
         plan, self.epochs = epochs.plan, epochs
         fold, cores = plan.folds[0], os.cpu_count() or 1
         self.plan, self.pool = plan, ThreadPoolExecutor(cores)
-        plan.pixels.provide(fold.train_rows, lambda steps, total: steps, lambda: None)
+        plan.pixels.provide(fold.train_rows, Silence().follow, lambda: None)
         self.in_memory = [Batch(*(each if each is None else each.clone() for each in batch)) for batch in epochs.images(1)]
         crowd = image_workers(plan.samples, plan.pixels, plan.config.augmentation, replace(plan.process, workers=cores))
         self.train = Loader(crowd, train_batches(plan, fold).sampler, "train", (0,))

@@ -16,24 +16,18 @@ from collections.abc import Sequence
 from dataclasses import replace
 from statistics import median
 
-import numpy as np
 import torch
-from timm.utils import ModelEmaV3
 from torch.nn import functional
 
+from benchmarks.learners import make_batches, make_learner
 from benchmarks.measuring import Row
 from modules.compute.process import Process, start_process
-from modules.config.pipeline import Pipeline
 from modules.config.schema import Compute, HyperParams, Model, Settings
 from modules.config.values import Size
 from modules.data.loaders import Batch
-from modules.data.preprocessing import Normalizer, Preprocessing
 from modules.models.build import build_network
-from modules.models.objectives import make_objective
 from modules.reporting.sinks import Silence
 from modules.training.epoch import Learner, train_epoch
-from modules.training.optimizer import make_optimizer
-from modules.training.schedule import make_schedule
 
 ON_CPU = ("mobilenetv3_small_100:128:16", "resnet18:32:64", "test_resnet:32:8")
 ON_GPU = ("mobilenetv3_small_100:128:128", "resnet50:224:128", "resnet18:32:512")
@@ -42,7 +36,6 @@ STEPS = 8
 CLASSES = 10
 CLIP = 1.0
 DECAY = 0.999
-MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 def compare(name: str, size: int, batch_size: int, process: Process, ema: bool, clip: bool, steps: int) -> tuple[str, Row]:
@@ -50,9 +43,9 @@ def compare(name: str, size: int, batch_size: int, process: Process, ema: bool, 
     hyper = HyperParams(optimizer="adamw", epochs=ROUNDS + 1, clip_grad=CLIP if clip else 0.0)
     torch.manual_seed(0)
     module = process.place(build_network(Model(name=name), CLASSES, 3, Size(size, size), False).module)
-    batches = _batches(size, batch_size, steps, process)
-    learner = _learner(copy.deepcopy(module), hyper, process, size, steps, ema)
-    by_hand = ByHand(_learner(module, hyper, process, size, steps, ema))
+    batches = make_batches(size, batch_size, steps, CLASSES, process)
+    learner = make_learner(copy.deepcopy(module), hyper, process, size, steps, DECAY if ema else 0.0)
+    by_hand = ByHand(make_learner(module, hyper, process, size, steps, DECAY if ema else 0.0))
     clock = time.perf_counter if process.device.type == "cuda" else time.process_time  # of cores: others may want them too
     ours, theirs, shares = [], [], []
     for epoch in range(ROUNDS + 1):
@@ -116,34 +109,6 @@ class ByHand:
             if like.ema is not None:
                 like.ema.update(module, step=first_step + step + 1)
         return float(torch.stack(losses).mean())
-
-
-def _learner(module: torch.nn.Module, hyper: HyperParams, process: Process, size: int, steps: int, ema: bool) -> Learner:
-    return Learner(
-        module=module,
-        model=module,
-        still=(),
-        objective=make_objective("cross_entropy"),
-        optimizer=make_optimizer(module, hyper),
-        scaler=torch.amp.GradScaler(process.device.type, enabled=False),
-        schedule=make_schedule(hyper, steps),
-        prepare=Normalizer(Preprocessing(Size(size, size), "stretch", 3, MEAN, STD, Pipeline()), process.device, process.channels_last),
-        process=process,
-        clip_grad=hyper.clip_grad,
-        ema=ModelEmaV3(module, decay=DECAY, use_warmup=True) if ema else None,
-    )
-
-
-def _batches(size: int, batch_size: int, steps: int, process: Process) -> list[Batch]:
-    rng = np.random.default_rng(0)
-    found = []
-    for step in range(steps):
-        images = torch.from_numpy(rng.integers(0, 256, (batch_size, size, size, 3), dtype=np.uint8))
-        if process.device.type == "cuda":
-            images = images.pin_memory()
-        rows = torch.arange(step * batch_size, (step + 1) * batch_size)
-        found.append(Batch(images, torch.from_numpy(rng.integers(0, CLASSES, batch_size)), rows))
-    return found
 
 
 def main() -> int:

@@ -31,6 +31,7 @@ from modules.data.pixel_cache import PixelCache
 from modules.data.preprocessing import Preprocessing
 from modules.data.samples import Samples
 from modules.data.task import classification
+from modules.reporting.sinks import Silence
 
 SIDE = 128
 CLASSES = ("a", "b")
@@ -78,7 +79,7 @@ def _one(work: Path, count: int, workers: int) -> str:
     samples = Samples(names, ImageFiles(work / "images", names), classification("label", CLASSES), np.arange(count) % 2)
     preprocessing = Preprocessing(Size(SIDE, SIDE), "stretch", 3, (0.5,) * 3, (0.5,) * 3, Pipeline())
     cache = PixelCache(work / "cache", samples.images, preprocessing)
-    cache.provide(np.arange(count), lambda steps, total: steps, lambda: None)
+    cache.provide(np.arange(count), Silence().follow, lambda: None)
     process = replace(Process(torch.device("cpu"), "float32", False, 0, 1), workers=workers)
     makers = image_workers(samples, cache, Augmentation(preset="none"), process)
     batches = Loader(makers, BatchSampler(np.arange(count), 64, (1, 1)), "train", (1, 1))

@@ -22,27 +22,22 @@ from statistics import median
 import numpy as np
 import torch
 
+from benchmarks.learners import make_batches, make_learner
 from modules.compute.process import Process, start_process
-from modules.config.pipeline import Pipeline
 from modules.config.schema import Compute, HyperParams, Model, Settings
 from modules.config.values import Size
 from modules.data.loaders import Batch
-from modules.data.preprocessing import Normalizer, Preprocessing
 from modules.models.build import build_network
-from modules.models.objectives import make_objective
 from modules.prediction.predict import predict
 from modules.prediction.tta import VIEWS
 from modules.reporting.sinks import Silence
-from modules.training.epoch import Learner, train_epoch
-from modules.training.optimizer import make_optimizer
-from modules.training.schedule import make_schedule
+from modules.training.epoch import train_epoch
 
 MODELS = ("resnet18", "resnet50", "mobilenetv3_small_100", "efficientnet_b0", "convnext_atto", "vit_tiny_patch16_224")
 ROWS = (*((model, size) for model in MODELS for size in (128, 224)), ("resnet18", 32))
 ROUNDS = 5
 SLOW = 4.0
 CLASSES = 10
-IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 
 
 @dataclass(frozen=True)
@@ -70,26 +65,8 @@ class Steps:
         torch.manual_seed(0)
         module = build_network(Model(name=name), CLASSES, 3, Size(size, size), False).module
         self.process.place(module)
-        preprocessing = Preprocessing(Size(size, size), "stretch", 3, *IMAGENET, Pipeline())
-        self.learner = Learner(
-            module=module,
-            model=module,
-            still=(),
-            objective=make_objective("cross_entropy"),
-            optimizer=make_optimizer(module, hyper),
-            scaler=torch.amp.GradScaler(process.device.type, enabled=False),
-            schedule=make_schedule(hyper, 1),
-            prepare=Normalizer(preprocessing, process.device, way.channels_last),
-            process=self.process,
-        )
-        rng = np.random.default_rng(0)
-        self.batches = []
-        for step in range(steps):
-            images = torch.from_numpy(rng.integers(0, 256, (batch_size, size, size, 3), dtype=np.uint8))
-            rows = torch.arange(step * batch_size, (step + 1) * batch_size)
-            if process.device.type == "cuda":
-                images = images.pin_memory()
-            self.batches.append(Batch(images, torch.from_numpy(rng.integers(0, CLASSES, batch_size)), rows))
+        self.learner = make_learner(module, hyper, self.process, size, 1)
+        self.batches = make_batches(size, batch_size, steps, CLASSES, process)
 
     def train(self, batches: Sequence[Batch]) -> float:
         """Seconds."""

@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from modules.compute.compiler import start_compiler
+from modules.compute.memory import keep_freed_memory
 from modules.config.errors import OptionError, counted
 from modules.config.schema import Compute, Settings
 
@@ -71,6 +72,8 @@ def start_process(settings: Settings, compute: Compute) -> tuple[Process, list[s
     if settings.deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     on_gpu = device.type != "cpu"
+    if not on_gpu:
+        keep_freed_memory()
     channels_last = _choose_layout(device) if settings.channels_last == "auto" else settings.channels_last
     workers = _choose_workers(settings.num_workers, on_gpu)
     precision = _choose_precision(settings.precision, device)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -12,20 +11,17 @@ from itertools import chain
 from typing import Any
 
 import numpy as np
-from scipy.stats import rankdata
-from sklearn.model_selection import GroupKFold, KFold, StratifiedGroupKFold, StratifiedKFold, StratifiedShuffleSplit
+from sklearn.model_selection import GroupKFold, KFold, StratifiedGroupKFold, StratifiedKFold
 
 from modules.compute.seeding import derive_seed
 from modules.config.errors import DataError, OptionError, counted, shorten
 from modules.config.schema import Split
+from modules.data.holdout import hold_out
 from modules.data.multilabel import deal, mark_labels
 from modules.data.samples import Rows, Samples, Text
-from modules.data.task import absent_classes, positions
+from modules.data.strata import GROUPED, LABELLED, check_counts, strata_of
+from modules.data.task import absent_classes
 
-NAMED = ("multiclass", "binary", "ordinal")  # kinds whose strata are their classes
-LABELLED = ("multilabel", "multioutput")  # kinds with several labels an image
-GROUPED = ("group", "stratified_group")
-FINEST_HOLDOUT = 20  # parts that whole groups are dealt into, of which some are held out
 NEVER = -1  # the fold, in tables, of what no fold validates
 
 
@@ -49,20 +45,6 @@ def resolve_method(split: Split, samples: Samples) -> str:
     return "kfold" if samples.task.kind == "regression" else "stratified"
 
 
-def strata(samples: Samples, bins: int) -> Rows:
-    """(N,) the number of the class of each sample, of shares the largest one; of numbers (the first column of several) the part
-    of `bins` of equal size that it is in, equal numbers together; of several outputs, and of labels, that of their combination.
-    """
-    targets, kind = samples.targets, samples.task.kind
-    assert targets is not None
-    if kind == "regression":
-        places = (rankdata(targets[:, 0], method="average") - 0.5) / len(targets)
-        return np.asarray(np.unique((places * bins).astype(np.int64), return_inverse=True)[1], dtype=np.int64)
-    if kind in LABELLED:
-        return np.asarray(np.unique(targets, axis=0, return_inverse=True)[1].reshape(-1), dtype=np.int64)
-    return positions(targets)
-
-
 def make_folds(samples: Samples, split: Split, seed: int, declared: Text | None = None) -> tuple[Fold, ...]:
     """The folds that [split] asks for. Extra samples are validated by none.
 
@@ -80,7 +62,7 @@ def make_folds(samples: Samples, split: Split, seed: int, declared: Text | None 
         assert declared is not None
         validated = read_numbers(declared[own].tolist())
     else:
-        split_once = _hold_out if method == "holdout" else _divide
+        split_once = hold_out if method == "holdout" else _divide
         seeds = [seed, *(derive_seed(seed, repeat, "repeat") % 2**32 for repeat in range(1, split.repeats))]
         validated = dict(enumerate(chain.from_iterable(split_once(mine, split, method, each) for each in seeds)))
     folds = tuple(make_fold(samples, number, own[np.sort(rows)]) for number, rows in validated.items())
@@ -184,7 +166,7 @@ def read_numbers(cells: Sequence[str]) -> dict[int, Rows]:
 
 def _divide(samples: Samples, split: Split, method: str, seed: int) -> list[Rows]:
     """The rows that each of `split.folds` folds validates."""
-    _check_counts(samples, method, split.folds)
+    check_counts(samples, method, split.folds)
     return SPLITTERS[method](samples, split, seed)
 
 
@@ -192,7 +174,7 @@ def _by(splitter: Any, samples: Samples, split: Split, seed: int) -> list[Rows]:
     """As a splitter of scikit-learn has it."""
     groups = samples.groups if splitter in (GroupKFold, StratifiedGroupKFold) else None
     stratifies = splitter in (StratifiedKFold, StratifiedGroupKFold)
-    kept = _strata_of(samples, split.bins, lambda counts: int(counts.max()) >= split.folds) if stratifies else None
+    kept = strata_of(samples, split.bins, lambda counts: int(counts.max()) >= split.folds) if stratifies else None
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # of a stratum with fewer samples than folds
         pairs = list(splitter(n_splits=split.folds, shuffle=True, random_state=seed).split(np.zeros(len(samples)), kept, groups))
@@ -218,89 +200,3 @@ SPLITTERS: Mapping[str, Callable[[Samples, Split, int], list[Rows]]] = {
     "stratified_group": _by_groups,
     "multilabel_stratified": _by_labels,
 }
-
-
-def _strata_of(samples: Samples, bins: int, suits: Callable[[Rows], bool]) -> Rows:
-    """`strata`, of numbers with fewer bins than `bins` where the counts of so many do not suit."""
-    found = strata(samples, bins)
-    while samples.task.kind == "regression" and bins > 1 and not suits(np.bincount(found)):
-        bins -= 1
-        found = strata(samples, bins)
-    return found
-
-
-def _hold_out(samples: Samples, split: Split, method: str, seed: int) -> list[Rows]:
-    """The rows of one fold that validates about the share `split.holdout`, classes evenly, groups whole."""
-    if samples.task.kind in LABELLED:
-        return [_hold_out_labels(samples, split.holdout, seed)]
-    if samples.groups is not None:
-        return [_hold_out_groups(samples, split, seed)]
-    fewest = min(split.holdout, 1 - split.holdout) * len(samples)
-    kept = _strata_of(samples, split.bins, lambda counts: int(counts.min()) >= 2 and len(counts) <= int(fewest))
-    counts = np.bincount(kept)
-    alone = np.flatnonzero(counts < 2)
-    if samples.targets is not None and samples.targets.ndim == 2:
-        kept = np.where(np.isin(kept, alone), counts.argmax(), kept)  # the largest share of one row only
-    elif len(alone):
-        names = shorten(samples.task.classes[index] for index in alone)
-        raise OptionError("split", "method", f"holdout needs two samples of every class; there is one of {names}")
-    try:
-        splitter = StratifiedShuffleSplit(n_splits=1, test_size=split.holdout, random_state=seed)
-        _, valid = next(splitter.split(np.zeros(len(samples)), kept))
-    except ValueError:
-        share = f"{split.holdout:g} of {len(samples)} samples"
-        raise OptionError("split", "holdout", f"{share} leaves fewer than one of each of {len(counts)} classes on a side") from None
-    return [valid]
-
-
-def _hold_out_labels(samples: Samples, share: float, seed: int) -> Rows:
-    assert samples.targets is not None
-    parts = deal(mark_labels(samples.task, samples.targets), (1 - share, share), seed, samples.groups)
-    if len(np.unique(parts)) < 2:
-        of = counted(len(samples), "sample") if samples.groups is None else counted(len(set(samples.groups.tolist())), "group")
-        raise OptionError("split", "holdout", f"{share:g} of {of} leaves none on a side")
-    return np.flatnonzero(parts == 1)
-
-
-def _hold_out_groups(samples: Samples, split: Split, seed: int) -> Rows:
-    """Groups are dealt into parts as even as stratified_group makes them; as many parts are held out as come nearest to the share."""
-    assert samples.groups is not None
-    groups = len(set(samples.groups.tolist()))
-    kept = _strata_of(samples, split.bins, lambda counts: int(counts.max()) >= min(FINEST_HOLDOUT, groups))
-    most = int(np.bincount(kept).max())
-    if groups < 2 or most < 2:
-        raise OptionError("split", "method", f"holdout needs two {'groups' if groups < 2 else 'samples of a class'} or more")
-    finest = min(FINEST_HOLDOUT, groups, most)  # scikit-learn makes no more parts than the largest class has samples
-    parts, held = min(
-        ((parts, held) for parts in range(2, finest + 1) for held in range(1, parts)),
-        key=lambda pair: abs(pair[1] / pair[0] - split.holdout),
-    )
-    _check_counts(samples, "group", parts)
-    splitter = StratifiedGroupKFold(n_splits=parts, shuffle=True, random_state=seed)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # of a class with fewer samples than parts; check_folds looks at what came out
-        pairs = list(splitter.split(np.zeros(len(samples)), kept, samples.groups))
-    return np.concatenate([valid for _, valid in pairs[:held]])
-
-
-def _check_counts(samples: Samples, method: str, folds: int) -> None:
-    if len(samples) < folds:
-        raise OptionError("split", "folds", f"{folds} folds need {folds} samples or more, there are {len(samples)}")
-    if method in ("stratified", "stratified_group") and samples.task.kind in NAMED:
-        _check_classes(samples, folds)
-    if method not in GROUPED:
-        return
-    if samples.groups is None:
-        raise OptionError("split", "method", f"{method} needs [data] group_column, which is blank")
-    groups = Counter(samples.groups.tolist())
-    if len(groups) < folds:
-        raise OptionError("split", "folds", f"{folds} folds need {folds} groups, there are {len(groups)}: {shorten(groups)}")
-
-
-def _check_classes(samples: Samples, folds: int) -> None:
-    """Soft targets may have a class that is the largest share of few rows, or of none: one is enough that comes often."""
-    assert samples.targets is not None
-    counts = np.bincount(positions(samples.targets), minlength=len(samples.task.classes))
-    rare = [f"{samples.task.classes[index]} ({counts[index]})" for index in np.flatnonzero(counts < folds)]
-    if rare and (samples.targets.ndim == 1 or len(rare) == len(counts)):
-        raise OptionError("split", "folds", f"{folds} folds need {folds} samples of every class; too few of {shorten(rare)}")

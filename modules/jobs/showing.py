@@ -21,7 +21,8 @@ from modules.data.pixels import Pixels, resize_image
 from modules.data.preprocessing import make_preprocessing
 from modules.data.samples import Samples
 from modules.data.sources import contest_folder, load_train
-from modules.data.splits import Fold, resolve_method, strata
+from modules.data.splits import Fold, resolve_method
+from modules.data.strata import strata
 from modules.data.transforms import apply, build_pipeline, check_pipeline, crops_first, make_train_pipeline
 from modules.jobs.bad_images import refuse_bad_images, without_bad_images
 from modules.jobs.preparation import folds_of

@@ -21,11 +21,13 @@ from numpy.typing import NDArray
 from modules.compute.seeding import derive_seed
 from modules.config.errors import DataError
 from modules.data.task import Targets, Task, classification
+from modules.prediction.class_weights import search_weights
+from modules.prediction.cuts import search_cuts
 from modules.prediction.decisions import HALF, PLAIN, Decision
 from modules.prediction.metrics import Metric
 from modules.prediction.predictions import Values
-from modules.prediction.searching import search_below, search_cuts, search_global, search_labels, search_weights
 from modules.prediction.tallies import Judge, Numbers
+from modules.prediction.thresholds import search_below, search_global, search_labels
 
 Rows = NDArray[np.int64]
 DEVIATIONS = 2.5

@@ -27,9 +27,9 @@ from modules.data.splits import (
     never_trained,
     read_numbers,
     resolve_method,
-    strata,
     validations,
 )
+from modules.data.strata import strata
 from modules.data.task import Output, Scale, Task, classification
 
 METHODS = sorted(set(SPLITTERS) - {"multilabel_stratified"})

@@ -23,11 +23,12 @@ from benchmarks.decisions import (
     task_of,
 )
 from modules.data.task import Output, Task
+from modules.prediction.class_weights import search_weights
 from modules.prediction.decisions import PLAIN, Decision
 from modules.prediction.fitting import Fitted, fit_decision
 from modules.prediction.metrics import Metric
-from modules.prediction.searching import search_labels, search_weights
 from modules.prediction.tallies import OF_CLASSES, OF_LABELS, Judge
+from modules.prediction.thresholds import search_labels
 
 ROWS = 3000
 

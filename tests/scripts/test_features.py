@@ -8,7 +8,6 @@ import shutil
 import signal
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -16,7 +15,6 @@ import timm
 import torch
 from PIL import Image
 
-from modules.data.images import ImageFiles
 from modules.data.task import classification
 from modules.jobs import restoring
 from modules.models.cutting import Trunk
@@ -36,20 +34,6 @@ WAYS = {
     "gradual": (("model.freeze=backbone", "model.unfreeze=2: layer4, 3: all", "hyper_params.epochs=3"), [True, True, False]),
 }
 FROZEN = {"head": "fc.", "layer4": ("layer4.", "fc.")}  # what trains, and nothing else
-
-
-@pytest.fixture
-def decoded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The images that are decoded."""
-    names: list[str] = []
-    whole = ImageFiles.read
-
-    def counted(images: ImageFiles, row: int, channels: int) -> Any:
-        names.append(images.name(row))
-        return whole(images, row, channels)
-
-    monkeypatch.setattr(ImageFiles, "read", counted)
-    return names
 
 
 def chosen(run: Path) -> list[bool]:

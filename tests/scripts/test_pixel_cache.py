@@ -19,20 +19,6 @@ from tests.scripts.running import digests, known, make_runs, read, refusal, run_
 CROPS = ("augmentation.preset=heavy", "data.cache_margin=1.5")
 
 
-@pytest.fixture
-def decoded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The images that are decoded."""
-    names: list[str] = []
-    whole = ImageFiles.read
-
-    def counted(images: ImageFiles, row: int, channels: int) -> Any:
-        names.append(images.name(row))
-        return whole(images, row, channels)
-
-    monkeypatch.setattr(ImageFiles, "read", counted)
-    return names
-
-
 def predict(root: Path, run: str, *more: str) -> bytes:
     arguments = known(root, f"inference.run={run}", f"inference.submission_path={root / 'submissions'}", "inference.output=out.csv", *more)
     assert run_inference(*arguments, "--quiet") == 0
