@@ -17,8 +17,8 @@ def keep_freed_memory() -> bool:
     """Lets what arrays leave behind be used for the next ones, in place of going back to the system; false where that cannot be asked for.
 
     Else each step of training on a CPU gets its memory anew, and the system clears it, page by page: a tenth of a step's
-    time where that was measured (docs/performance.md). What the process holds at its height stays as it is. GNU's C
-    library only (mallopt(3)); others are left as they are.
+    time where that was measured (docs/performance.md). The price is memory: where arrays are of very different sizes, pieces
+    between them stay unused. GNU's C library only (mallopt(3)); others are left as they are.
     """
     try:
         mallopt = ctypes.CDLL(None).mallopt

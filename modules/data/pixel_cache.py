@@ -164,8 +164,10 @@ class _Builder:
                     due, made, written = made, [], time.monotonic()  # what cannot be written is not tried again below
                     self._keep(due)
         finally:
-            pool.shutdown(cancel_futures=True)
-            self._keep(made)
+            try:
+                pool.shutdown(cancel_futures=True)
+            finally:  # a second Ctrl-C comes while those that are being decoded are waited for
+                self._keep(made)
 
     def _make(self, row: int, looked_up: bytes, digest: bytes | None) -> _Made:
         images = self.cache.images

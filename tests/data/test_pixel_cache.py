@@ -373,6 +373,27 @@ def test_few_wait_in_memory_where_they_are_large(images: ImageFiles, appended: l
     assert sum(appended) == sum(at_once) == N and not cache.missing(ROWS)
 
 
+def test_a_second_interrupt_loses_nothing_either(images: ImageFiles, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = pixel_cache.ThreadPoolExecutor.shutdown
+
+    def impatient(pool: Any, **how: Any) -> None:
+        whole(pool, **how)
+        raise KeyboardInterrupt
+
+    def interrupted(steps: Iterator[int], total: int, what: str) -> Iterator[int]:
+        for step in steps:
+            if step == 6:
+                raise KeyboardInterrupt
+            yield step
+
+    cache = PixelCache(Path("cache"), images, PREPROCESSING)
+    with monkeypatch.context() as patched:
+        patched.setattr(pixel_cache.ThreadPoolExecutor, "shutdown", impatient)
+        with pytest.raises(KeyboardInterrupt):
+            cache.provide(ROWS, interrupted, never)
+    assert cache.missing(ROWS) == N - 6
+
+
 def test_what_cannot_be_written_is_not_tried_twice(images: ImageFiles, monkeypatch: pytest.MonkeyPatch) -> None:
     tried = []
 
