@@ -12,7 +12,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -37,26 +37,34 @@ FROZEN = (
 )  # fmt: skip
 
 
-def _loop(folder: Path, work: Path) -> list[Row]:
+@dataclass(frozen=True)
+class Photos:
+    """A contest of PHOTOS photos, and what they, or more of them, are made from; None: from noise."""
+
+    folder: Path
+    originals: Path | None
+
+
+def _loop(photos: Photos, work: Path) -> list[Row]:
     process, _ = start_process(Settings(), Compute())
     name, size, batch_size = (loop.ON_GPU if process.device.type == "cuda" else loop.ON_CPU)[0].split(":")
     return [loop.compare(name, int(size), int(batch_size), replace(process, workers=0), False, False, loop.STEPS)[1]]
 
 
-def _inference(folder: Path, work: Path) -> list[Row]:
+def _inference(photos: Photos, work: Path) -> list[Row]:
     """More photos: the models are brought back from the disk once, whatever the number of images."""
-    originals = folder.parent / "originals"
-    more = make_photos(work / "photos", TO_PREDICT, SIDE, originals if originals.exists() else None)
-    (more / "few.csv").write_text((folder / "few.csv").read_text())
+    more = make_photos(work / "photos", TO_PREDICT, SIDE, photos.originals)
+    (more / "few.csv").write_text((photos.folder / "few.csv").read_text())
     return inference.measure(more, work, TO_PREDICT)
 
 
-def _frozen(folder: Path, work: Path) -> list[Row]:
+def _frozen(photos: Photos, work: Path) -> list[Row]:
     """Whole training of all folds, extraction counted."""
     weights = work / "resnet50.pth"
     torch.save(timm.create_model("resnet50").state_dict(), weights)
-    features = _train(folder, work, f"model.pretrained={weights}", "model.feature_cache=on")
-    one = _train(folder, work, f"model.pretrained={weights}", "model.feature_cache=off", "split.train_folds=0", "hyper_params.epochs=1")
+    features = _train(photos.folder, work, f"model.pretrained={weights}", "model.feature_cache=on")
+    once = ("model.feature_cache=off", "split.train_folds=0", "hyper_params.epochs=1")
+    one = _train(photos.folder, work, f"model.pretrained={weights}", *once)
     return [Row("frozen ResNet-50, 5 x 20 epochs: images / features", features, one * OF_ALL, ">= 20")]
 
 
@@ -70,14 +78,14 @@ def _train(folder: Path, work: Path, *more: str) -> float:
     return time.perf_counter() - started
 
 
-PARTS: dict[str, Callable[[Path, Path], list[Row]]] = {
-    "startup": lambda folder, work: startup.answers(),
+PARTS: dict[str, Callable[[Photos, Path], list[Row]]] = {
+    "startup": lambda photos, work: startup.answers(),
     "loop": _loop,
-    "epoch": epoch.measure,
-    "gap": gap.measure,
+    "epoch": lambda photos, work: epoch.measure(photos.folder, work),
+    "gap": lambda photos, work: gap.measure(photos.folder, work),
     "inference": _inference,
     "frozen": _frozen,
-    "memory": lambda folder, work: memory.measure(work, [1000, 10_000], [0, 2]),
+    "memory": lambda photos, work: memory.measure(work, [1000, 10_000], [0, 2]),
 }
 
 
@@ -89,16 +97,14 @@ def main() -> int:
         return 2
     rows: list[Row] = []
     with TemporaryDirectory() as work:
-        originals = Path(said["photos"]).resolve() if "photos" in said else None
-        if originals:
-            (Path(work) / "originals").symlink_to(originals)
+        originals = Path(said["photos"]) if "photos" in said else None
         folder = make_photos(Path(work) / "photos", PHOTOS, SIDE, originals)
         lines = (folder / "train.csv").read_text().splitlines()
         (folder / "few.csv").write_text("\n".join(lines[: PHOTOS // 2 + 1]) + "\n")
         for name in words or PARTS:
             own = Path(work) / name
             own.mkdir()
-            found = PARTS[name](folder, own)
+            found = PARTS[name](Photos(folder, originals), own)
             rows += found
             print(*found, sep="\n", file=sys.stderr, flush=True)
     print(f"{describe_machine()}; {date.today().isoformat()}\n")

@@ -14,6 +14,6 @@ def make_follow(shown: bool) -> Follow:
     """A bar, where the output is a terminal."""
 
     def follow(steps: Iterator[int], total: int, what: str) -> Iterator[int]:
-        yield from tqdm(steps, total=total, desc=what, leave=False, disable=None if shown else True)
+        yield from tqdm(steps, total=total, desc=what, leave=False, disable=not shown or None)
 
     return follow

@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import signal
 import sys
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
@@ -52,15 +53,16 @@ class Request(NamedTuple):
     seed: tuple[int | str, ...] = ()
 
 
-class BatchMaker(Dataset[Batch | DataError]):
+class BatchMaker(Dataset[Batch | DataError], ABC):
     """Makes the batch of a Request. A DataError is returned, not raised: it would come out of a worker with that worker's
     traceback as its message."""
 
+    @abstractmethod
     def open(self) -> object:
-        """What is to be found before workers begin, since they share it then."""
+        """Finds what is to be found before workers begin, since they share it then."""
 
-    def __getitem__(self, request: Request) -> Batch | DataError:
-        raise NotImplementedError
+    @abstractmethod
+    def __getitem__(self, request: Request) -> Batch | DataError: ...
 
 
 class ImageBatches(BatchMaker):

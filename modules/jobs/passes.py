@@ -163,9 +163,8 @@ class _Work:
         return self.config.inference.batch_size or min(run.config.hyper_params.batch_size for run, _ in members)
 
     def _shown(self, batches: Loader) -> Iterator[Batch]:
-        shown: Iterator[Batch] = iter(
-            tqdm(batches.epoch(0), total=len(batches), desc="predict", leave=False, disable=None if self._showing else True)
-        )
+        hidden = not self._showing or None  # None: where the output is no terminal
+        shown: Iterator[Batch] = iter(tqdm(batches.epoch(0), total=len(batches), desc="predict", leave=False, disable=hidden))
         return shown
 
     @property

@@ -215,6 +215,9 @@ class _FeatureBatches(BatchMaker):
     def __init__(self, store: RowStore, places: NDArray[np.int64], targets: Targets | None, draw_seed: tuple[int, ...] | None) -> None:
         self.store, self.places, self.targets, self.draw_seed = store, places, targets, draw_seed
 
+    def open(self) -> RowStore:
+        return self.store  # it was read for the places already
+
     def __getitem__(self, request: Request) -> Batch | DataError:
         draws = request.draws
         rows = np.array([draw.row for draw in draws], dtype=np.int64)
