@@ -149,7 +149,7 @@ def _is_in(here: Path, module: ModuleType) -> bool:
     """Whether it is a file, or a folder of files, in the current folder or the script's."""
     places = [getattr(module, "__file__", None) or "", *getattr(module, "__path__", ())]
     paths = [Path(place) for place in places if place]
-    return any(_is_own(path) and any(path.is_relative_to(folder) for folder in (here, sys.path[0])) for path in paths)
+    return any(_is_own(path) and any(path.is_relative_to(folder) for folder in (here, OURS.parent)) for path in paths)
 
 
 def _is_own(path: Path) -> bool:
@@ -184,13 +184,13 @@ def _folder_of(module: ModuleType) -> Path | None:
         return None
     path = Path(file).absolute()
     folder = path.parents[module.__name__.count(".") + (path.name == "__init__.py")]
-    return folder if folder in {Path(each).absolute() for each in (sys.path[0], ".")} else None
+    return folder if folder in {Path(each).absolute() for each in (OURS.parent, ".")} else None
 
 
 def _no_module(missing: str) -> str:
     """missing: as much of the name as there is no module of."""
     parent, _, last = missing.rpartition(".")
-    folders = [Path.cwd(), Path(sys.path[0])]
+    folders = [Path.cwd(), OURS.parent]
     where = "in this folder or among the installed packages"
     if parent:
         folders = [Path(each) for each in getattr(sys.modules.get(parent), "__path__", ())]

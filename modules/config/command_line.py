@@ -1,13 +1,16 @@
-"""What may stand behind `python train.py`, `python inference.py` and `python look.py`, and how a script ends."""
+"""What may stand behind `python train.py`, `inference.py`, `tune.py` and `look.py`, and how a script ends."""
 
 from __future__ import annotations
 
+import os
 import re
 import signal
 import sys
+import time
 import traceback
 import types
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
@@ -28,11 +31,17 @@ FLAGS: Mapping[str, Mapping[str, str]] = {
         "--print-config": "the whole resolved config, each option with its default and a line of help",
         "--quiet": "the result and warnings only",
     },
+    "tune": {
+        "--resume": "SEARCH: go on with that search; no trial is lost, and none is done twice",
+        "--print-config": "the whole resolved config, each option with its default and a line of help",
+        "--quiet": "the result and warnings only",
+    },
     "look": {
         "--print-config": "the whole resolved config, each option with its default and a line of help",
         "--quiet": "the result and warnings only",
     },
 }
+SECONDS_FOR_MAIN = 3.0  # that the others wait for, before they tell of a mistake
 LOOKS: Mapping[str, str] = {
     "data": "class counts, image sizes, folds, and a picture of augmented batches",
     "model": "a table of the model's layers: shapes, parameters, what trains, multiply-adds, memory",
@@ -76,16 +85,20 @@ def run_script(name: str, job: Callable[[Command], None], arguments: Sequence[st
     """
     config: Config | None = None
     previous = _raise_on_sigterm()
+    is_main = numbers_of_torchrun()[0] == 0
     try:
-        command = read_command(name, sys.argv[1:] if arguments is None else arguments)
-        if command is None:
-            return 0
-        config = command.config
-        job(command)
+        with nullcontext() if is_main else _silence():
+            command = read_command(name, sys.argv[1:] if arguments is None else arguments)
+            if command is None:
+                return 0
+            _check_torchrun(name, command)
+            config = command.config
+            job(command)
         return 0
     except UserError as error:
-        for line in located(error, config):
-            print(line, file=sys.stderr)
+        if is_main or _main_is_silent():
+            for line in located(error, config):
+                print(line, file=sys.stderr)
         return 2
     except OSError as error:
         if error.errno is None or (error.filename is None and error.strerror is None):
@@ -97,7 +110,8 @@ def run_script(name: str, job: Callable[[Command], None], arguments: Sequence[st
         print(f"{_last_place(error)} calls sys.exit(), and there is no result; raise an error there", file=sys.stderr)
         return 2
     except (KeyboardInterrupt, Stopped) as error:
-        print("stopped", file=sys.stderr)
+        if is_main:
+            print("stopped", file=sys.stderr)
         return error.exit_status if isinstance(error, Stopped) else 130
     finally:
         if previous is not None:
@@ -108,6 +122,37 @@ def _last_place(error: BaseException) -> str:
     """FILE:LINE, the innermost that is in a file: exit() is a function of Python's own, and in none."""
     frame = [each for each in traceback.extract_tb(error.__traceback__) if Path(each.filename).is_file()][-1]
     return f"{Path(frame.filename).name}:{frame.lineno}"
+
+
+def numbers_of_torchrun() -> tuple[int, int]:
+    """This process's number and how many there are, where torchrun started several; else 0 and 1."""
+    if not {"RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR"} <= os.environ.keys():  # other launchers set some of them
+        return 0, 1
+    rank, world = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
+    return (rank, world) if world > 1 else (0, 1)
+
+
+def _check_torchrun(name: str, command: Command) -> None:
+    """Raises ConfigError for what one process does alone."""
+    what = f"{name}.py" if name != "train" else "train.py --check" if command.check else None
+    if what is not None and numbers_of_torchrun()[1] > 1:
+        raise ConfigError(f"torchrun starts several processes to train; {what} is for one: python {what}")
+
+
+@contextmanager
+def _silence() -> Iterator[None]:
+    """For all processes but the main one, which says the same."""
+    with open(os.devnull, "w") as nobody, redirect_stdout(nobody), redirect_stderr(nobody):
+        yield
+
+
+def _main_is_silent() -> bool:
+    """Whether the main process lives on, and so did not make this mistake: where it did, torchrun ends the others meanwhile."""
+    try:
+        time.sleep(SECONDS_FOR_MAIN)
+    except Stopped:
+        return False
+    return True
 
 
 def read_command(name: str, arguments: Sequence[str]) -> Command | None:
@@ -129,7 +174,7 @@ def read_command(name: str, arguments: Sequence[str]) -> Command | None:
         if flag == "--resume" and flag in flags:
             resume = value if equals else (rest.pop(0) if rest else "")
             if not resume or resume.startswith("--"):
-                raise ConfigError("--resume: expected the name or the folder of a run behind it")
+                raise ConfigError(f"--resume: expected the name or the folder of a {'search' if name == 'tune' else 'run'} behind it")
         elif argument in flags:
             seen.add(argument)
         elif argument.startswith("-"):

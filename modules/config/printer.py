@@ -6,7 +6,7 @@ import sys
 from collections.abc import Container, Iterable
 from pathlib import Path
 
-from modules.config.schema import OLD_SPELLINGS, OPTIONS, SECTIONS, Config, Option
+from modules.config.schema import OLD_SPELLINGS, OPTIONS, SEARCH_SPACE, SECTIONS, Config, Option
 from modules.config.values import describe, format_value
 
 DOCS = Path(__file__).parents[2] / "docs" / "config.md"
@@ -25,6 +25,8 @@ def to_ini(config: Config, help: bool = True, sections: Iterable[str] = tuple(OP
                 lines.append(f"; {option.help} (default: {_default(option)})")
             lines.append(f"{option.name} = {format_value(getattr(getattr(config, section), option.name))}".rstrip())
         lines.append("")
+        if section == "tuning" and config.search_space:
+            lines += _search_space(config, help)
     return "\n".join(lines)
 
 
@@ -49,6 +51,11 @@ def to_markdown() -> str:
             cells = (f"`{option.name}`", f"`{_default(option)}`", describe(option.kind, option.bounds), option.help)
             lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
     return "\n".join(lines) + "\n"
+
+
+def _search_space(config: Config, help: bool) -> list[str]:
+    told = ["; what tune.py draws options of other sections from"] if help else []
+    return [f"[{SEARCH_SPACE}]", *told, *(f"{space.key} = {space}" for space in config.search_space), ""]
 
 
 def _default(option: Option) -> str:

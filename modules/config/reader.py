@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from configparser import Error as ParserError
 from configparser import RawConfigParser
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -18,10 +18,13 @@ from typing import Any
 from modules.config.contradictions import contradictions
 from modules.config.errors import ConfigError, hint, nearest
 from modules.config.pipeline import PipelineError
-from modules.config.schema import OLD_SPELLINGS, OPTIONS, SECTIONS, Config, Option, place
+from modules.config.schema import OLD_SPELLINGS, OPTIONS, SEARCH_SPACE, SECTIONS, Config, Option, place
+from modules.config.search_space import why_not_searched
+from modules.config.spaces import Space, parse_space
 from modules.config.values import is_single, parse_value
 
 COMMENT = ("#", ";")
+KNOWN = (*OPTIONS, SEARCH_SPACE)
 
 
 @dataclass(frozen=True)
@@ -76,7 +79,7 @@ def _read_file(path: Path, mistakes: list[str]) -> list[Setting]:
         return []
     settings = []
     for section in parser.sections():
-        if section not in OPTIONS:
+        if section not in KNOWN:
             mistakes.append(f"{path}:{headers[section]} [{section}]: {_unknown_section(section)}")
             continue
         settings += [Setting(f"{path}:{places[section, name]}", section, name, value.strip()) for name, value in parser.items(section)]
@@ -151,7 +154,11 @@ def _build(settings: Iterable[Setting], mistakes: list[str]) -> tuple[Config, li
     spelt: dict[tuple[str, str, str], str] = {}
     warnings: list[str] = []
     broken: set[tuple[str, str]] = set()
+    spaces: dict[str, Space | None] = {}
     for setting in settings:
+        if setting.section == SEARCH_SPACE:
+            _read_space(setting, spaces, mistakes)
+            continue
         option = _find_option(setting, mistakes)
         if option is None:
             continue
@@ -164,7 +171,8 @@ def _build(settings: Iterable[Setting], mistakes: list[str]) -> tuple[Config, li
             broken.add((option.section, option.name))
             mistakes.append(_explain(setting, error))
     sections = {name: kind(**values[name]) for name, kind in SECTIONS.items()}
-    config = Config(**sections, origins=MappingProxyType(origins))
+    searched = tuple(space for space in spaces.values() if space is not None)
+    config = Config(**sections, search_space=searched, origins=MappingProxyType(origins))
     wrong_together = [each for each in contradictions(config) if not broken.intersection(each.options)]
     mistakes += [f"{config.locate(*each.options[0])}: {each.message}" for each in wrong_together]
     if mistakes:
@@ -172,8 +180,34 @@ def _build(settings: Iterable[Setting], mistakes: list[str]) -> tuple[Config, li
     return config, warnings
 
 
-def _find_option(setting: Setting, mistakes: list[str]) -> Option | None:
+def _read_space(setting: Setting, spaces: dict[str, Space | None], mistakes: list[str]) -> None:
+    """A blank one, in a later file, is searched no more."""
     where = place(setting.origin, setting.section, setting.name)
+    if setting.origin == "override":
+        mistakes.append(f"{where}: the search space stands in an INI; an override sets a value, as section.option=value")
+        return
+    section, dot, name = setting.name.partition(".")
+    if not dot:
+        homes = [f"{home}.{setting.name}" for home, options in OPTIONS.items() if setting.name in options]
+        mistakes.append(f"{where}: expected section.option = ..., got {setting.name!r}{hint(setting.name, homes)}")
+        return
+    option = _find_option(replace(setting, section=section, name=name), mistakes, where)
+    if option is None:
+        return
+    refusal = why_not_searched(option)
+    if refusal:
+        mistakes.append(f"{where}: cannot be searched: {refusal}")
+        return
+    try:
+        space = parse_space(setting.text, option.section, option.name, option.kind, option.bounds) if setting.text else None
+    except ValueError as error:
+        mistakes.append(_explain(setting, error))
+        return
+    spaces[f"{option.section}.{option.name}"] = space
+
+
+def _find_option(setting: Setting, mistakes: list[str], where: str = "") -> Option | None:
+    where = where or place(setting.origin, setting.section, setting.name)
     if setting.section not in OPTIONS:
         mistakes.append(f"{where}: {_unknown_section(setting.section)}")
         return None
@@ -196,7 +230,7 @@ def _find_option(setting: Setting, mistakes: list[str]) -> Option | None:
 
 def _unknown_section(section: str) -> str:
     message = "a section that applies to all others is not used; set each option in its own" if section == "DEFAULT" else "unknown section"
-    return message + (hint(section, OPTIONS) if section != "DEFAULT" else "") + f"; there are {', '.join(OPTIONS)}"
+    return message + (hint(section, KNOWN) if section != "DEFAULT" else "") + f"; there are {', '.join(KNOWN)}"
 
 
 def _hint_elsewhere(name: str) -> str:

@@ -12,9 +12,11 @@ from typing import Any, Literal, get_type_hints
 
 from modules.config.own_code import OwnCode
 from modules.config.pipeline import Pipeline
+from modules.config.spaces import Space
 from modules.config.values import Bounds, ClassWeights, Size, Unfreezing
 
 MANY = 1_000_000
+SEARCH_SPACE = "search_space"  # a section whose options are those of others: `hyper_params.epochs = randint(5, 20)`
 
 
 def option(
@@ -414,14 +416,47 @@ class Logging:
 
 
 @dataclass(frozen=True)
+class Tuning:
+    """A search by `tune.py`, over the options that [search_space] names."""
+
+    trials: int = option(10, "how many combinations are tried; grid: all there are, whatever this says", at_least=1, at_most=MANY)
+    searcher: Literal["hyperopt", "optuna", "random", "grid"] = option(
+        "hyperopt", "hyperopt and optuna draw where earlier trials were good (tree-structured Parzen estimators); grid: every combination"
+    )
+    scheduler: Literal["asha", "none"] = option(
+        "asha", "asha: a trial that is behind the others after as many epochs ends; none: all train to their end"
+    )
+    grace_epochs: int = option(1, "asha: no trial ends before", at_least=1, at_most=MANY)
+    reduction: int = option(
+        3, "asha: about one of so many trials goes on at each look; looks are so many times further apart", at_least=2, at_most=100
+    )
+    folds: int = option(1, "folds that a trial trains before the best are confirmed on all", at_least=1, at_most=1000)
+    confirm: int = option(3, "trials that are confirmed; 0: none", at_least=0, at_most=MANY)
+    parallel: Literal["auto"] | int = option(
+        "auto", "trials at a time, which share cores and GPUs; auto: as many as there are GPUs, or on a CPU one", at_least=1, at_most=10_000
+    )
+
+
+@dataclass(frozen=True)
 class Compute:
     """Machines and cores."""
 
+    engine: Literal["local", "ray"] = option("local", "local: folds one after another; ray: several at a time, here or on a cluster")
+    address: str | None = option(None, "ray: blank: this machine; auto or host:port: a cluster that runs already")
+    parallel_folds: Literal["auto"] | int = option(
+        "auto", "ray: folds at a time; auto: as many as there is room for", at_least=1, at_most=1000
+    )
+    cpus_per_fold: int = option(0, "ray: cores that a fold is given; 0: as many as it has threads", at_least=0, at_most=1024)
+    gpus_per_fold: float = option(0.0, "ray: GPUs that a fold is given; parts of one too, such as 0.5", at_least=0, at_most=64)
     threads: int = option(
         0,
-        "torch threads; 0: all cores, whatever OMP_NUM_THREADS says; results repeat exactly only for the same number",
+        "torch threads of one fold; 0: all cores, whatever OMP_NUM_THREADS says, or with engine = ray this fold's share of them;"
+        " results repeat exactly only for the same number",
         at_least=0,
         at_most=1024,
+    )
+    sync_batchnorm: bool = option(
+        False, "torchrun, on CUDA: BatchNorm over the whole batch, not over each process's part of it", learnt=True
     )
 
 
@@ -437,7 +472,9 @@ class Config:
     hyper_params: HyperParams = HyperParams()
     inference: Inference = Inference()
     logging: Logging = Logging()
+    tuning: Tuning = Tuning()
     compute: Compute = Compute()
+    search_space: tuple[Space, ...] = ()
     origins: Mapping[tuple[str, str], str] = field(default_factory=lambda: MappingProxyType({}), compare=False)
 
     def locate(self, section: str, option: str) -> str:
@@ -477,5 +514,5 @@ def _options_of(section: str, kind: type) -> dict[str, Option]:
     }
 
 
-SECTIONS: Mapping[str, type] = {f.name: type(f.default) for f in fields(Config) if f.name != "origins"}
+SECTIONS: Mapping[str, type] = {f.name: type(f.default) for f in fields(Config) if f.name not in ("origins", SEARCH_SPACE)}
 OPTIONS: Mapping[str, Mapping[str, Option]] = {name: _options_of(name, kind) for name, kind in SECTIONS.items()}

@@ -137,3 +137,16 @@ def test_processes_that_are_started_look_here_too() -> None:
     code = f"import sys; sys.path = {sys.path!r}; import my_metrics; print(my_metrics.score())"
     done = subprocess.run([sys.executable, "-c", code], cwd="/", capture_output=True, text=True, check=True)
     assert done.stdout == "9\n"
+
+
+def test_what_a_library_puts_first_on_pythons_path_is_not_the_folder_of_the_scripts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As Ray does with packages that come with it, when it is imported."""
+    (tmp_path / "theirs").mkdir()
+    (tmp_path / "theirs/aaa.py").write_text("def score(): return 1\n")
+    write("my_metrics.py", "def score(): return 7\n")
+    before = refused("zzz:score")
+    monkeypatch.syspath_prepend(tmp_path / "theirs")
+    assert refused("zzz:score") == before and "aaa" not in before
+    assert is_installed("aaa:score", *PLACE) and not is_installed("my_metrics:score", *PLACE)

@@ -73,6 +73,9 @@ OTHERS = {
     ("model", "library"),
     ("model", "head"),
     ("split", "train_folds"),
+    ("compute", "engine"),
+    ("tuning", "searcher"),
+    ("tuning", "scheduler"),
 }
 
 

@@ -80,7 +80,7 @@ def test_every_mistake_of_a_file_is_reported_at_once_with_its_line() -> None:
     assert set(mistakes(text, "split.folds=1", "model.nam=x")) == {
         "config.ini:2 [settings] seeed: unknown option (did you mean seed?)",
         "config.ini:3 [settings] gpu: expected true or false, got 'maybe'",
-        f"config.ini:6 [hyper_parms]: unknown section (did you mean hyper_params?); there are {', '.join(OPTIONS)}",
+        f"config.ini:6 [hyper_parms]: unknown section (did you mean hyper_params?); there are {', '.join(OPTIONS)}, search_space",
         "config.ini:9 [hyper_params] epochs: expected an integer >= 1 and <= 1000000, got '10.5'",
         "config.ini:10 [hyper_params] metric: expected one of auto, accuracy, f1, macro_f1, micro_f1, samples_f1, balanced_accuracy, "
         "macro_recall, log_loss, roc_auc, average_precision, map, kl, qwk, rmse, mae or package.module:name, code of your own,"
@@ -110,7 +110,8 @@ def test_an_old_spelling_in_the_wrong_section_is_an_unknown_option() -> None:
 
 
 def test_a_word_like_no_other_is_told_what_there_is() -> None:
-    assert mistakes("[compute]\nqqqqqq = 3\n") == ("config.ini:2 [compute] qqqqqq: unknown option; [compute] has threads",)
+    has = "engine, address, parallel_folds, cpus_per_fold, gpus_per_fold, threads, sync_batchnorm"
+    assert mistakes("[compute]\nqqqqqq = 3\n") == (f"config.ini:2 [compute] qqqqqq: unknown option; [compute] has {has}",)
 
 
 def test_a_misspelt_option_of_another_section_is_found_there() -> None:
