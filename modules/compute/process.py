@@ -1,4 +1,4 @@
-"""Device, precision, memory layout, threads: chosen by rule, once, and saved with the run."""
+"""Device, precision, memory layout, threads, and who computes beside this process: chosen by rule, once, and saved with the run."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from torch import nn
 
 from modules.compute.compiler import start_compiler
 from modules.compute.memory import keep_freed_memory
+from modules.compute.ranks import Ranks, find_ranks
 from modules.config.errors import OptionError, counted
 from modules.config.schema import Compute, Settings
 
@@ -33,6 +34,7 @@ class Process:
     workers: int
     threads: int
     compile: bool = False
+    ranks: Ranks = Ranks()
 
     def autocast(self) -> AbstractContextManager[None]:
         """Mixed precision around a forward pass; nothing for float32."""
@@ -47,25 +49,33 @@ class Process:
 
     def describe(self) -> str:
         ways = f"{', channels_last' if self.channels_last else ''}{', compiled' if self.compile else ''}"
-        return f"{self.device}, {self.precision}{ways}, {counted(self.threads, 'thread')}, {counted(self.workers, 'worker')}"
+        many = f"{self.ranks.world} processes: " if self.ranks.are_several else ""
+        return f"{many}{self.device}, {self.precision}{ways}, {counted(self.threads, 'thread')}, {counted(self.workers, 'worker')}"
 
 
 def start_process(settings: Settings, compute: Compute) -> tuple[Process, list[str]]:
     """Sets up torch and OpenCV as the config says. Returns what was chosen, with remarks for the person, a line each.
 
+    A process that torchrun started beside others has its share of the cores, and a GPU of its own.
+
     Raises OptionError where float16 is asked for on a CPU, on which it trains wrongly or not at all, or compiled code where
     nothing can be compiled.
     """
-    remarks = []
+    remarks, ranks = [], find_ranks()
     device = torch.device("cpu")
     if settings.gpu:
         accelerator = torch.accelerator.current_accelerator(check_available=True) if torch.accelerator.is_available() else None
         device = accelerator or device
         if accelerator is None:
             remarks.append("no GPU found: using the CPU")
+        elif ranks.are_several:
+            device = _own_device(device, ranks)
     if device.type == "cpu" and settings.precision == "float16":
         raise OptionError("settings", "precision", "float16 wants a GPU; on a CPU use bfloat16 or float32")
-    torch.set_num_threads(compute.threads or os.cpu_count() or 1)
+    if compute.sync_batchnorm and (message := _why_not_synchronised(device, ranks)):
+        remarks.append(message)
+    cores = max(1, (os.cpu_count() or 1) // ranks.on_machine)
+    torch.set_num_threads(compute.threads or cores)
     cv2.setNumThreads(0)  # the loader's workers, or torch's threads, have the cores already
     torch.use_deterministic_algorithms(settings.deterministic, warn_only=True)
     torch.backends.cudnn.benchmark = not settings.deterministic
@@ -75,17 +85,17 @@ def start_process(settings: Settings, compute: Compute) -> tuple[Process, list[s
     if not on_gpu:
         keep_freed_memory()
     channels_last = _choose_layout(device) if settings.channels_last == "auto" else settings.channels_last
-    workers = _choose_workers(settings.num_workers, on_gpu)
+    workers = _choose_workers(settings.num_workers, on_gpu, cores)
     precision = _choose_precision(settings.precision, device)
     if settings.compile:
         start_compiler(device)
         remarks.append("compile = true: the first step, and the first validation, wait until code is made for them; that may take minutes")
-    return Process(device, precision, channels_last, workers, torch.get_num_threads(), settings.compile), remarks
+    return Process(device, precision, channels_last, workers, torch.get_num_threads(), settings.compile, ranks), remarks
 
 
 def describe_environment(process: Process) -> dict[str, Any]:
     """Versions, device and choices, for environment.json."""
-    chosen = {**asdict(process), "device": str(process.device)}
+    chosen = {**asdict(process), "device": str(process.device), "ranks": process.ranks.world}
     if process.device.type == "cuda":
         chosen["device_name"] = torch.cuda.get_device_name(process.device)
     versions = {name: metadata.version(name) for name in PACKAGES}
@@ -97,10 +107,29 @@ def is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or "allocate memory" in str(error)
 
 
-def _choose_workers(num_workers: int | str, on_gpu: bool) -> int:
+def _own_device(device: torch.device, ranks: Ranks) -> torch.device:
+    """Raises OptionError where there are fewer GPUs than processes."""
+    there = torch.accelerator.device_count()
+    if ranks.on_machine > there:
+        fault = f"torchrun started {ranks.on_machine} processes on this machine, which has {counted(there, 'GPU')}"
+        raise OptionError("settings", "gpu", f"{fault}; start as many, or use false")
+    torch.accelerator.set_device_index(ranks.local)
+    return torch.device(device.type, ranks.local)
+
+
+def _why_not_synchronised(device: torch.device, ranks: Ranks) -> str | None:
+    """Raises OptionError for a device on which torch cannot do it; says where there is nothing to do."""
+    if not ranks.are_several:
+        return "sync_batchnorm = true: one process has nothing to synchronise; torchrun starts several"
+    if device.type != "cuda":
+        raise OptionError("compute", "sync_batchnorm", "torch synchronises BatchNorm on CUDA alone; use false")
+    return None
+
+
+def _choose_workers(num_workers: int | str, on_gpu: bool, cores: int) -> int:
     if isinstance(num_workers, int):
         return num_workers
-    return min(8, max(1, (os.cpu_count() or 1) - 1)) if on_gpu else 0
+    return min(8, max(1, cores - 1)) if on_gpu else 0
 
 
 def _choose_layout(device: torch.device) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import islice, repeat
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -21,7 +22,9 @@ class Draw(NamedTuple):
 
 
 class EpochSampler(Protocol):
-    """The batches of an epoch, as lists of draws."""
+    """The batches of an epoch, as lists of draws of these rows."""
+
+    rows: Rows
 
     def set_epoch(self, epoch: int) -> None: ...
 
@@ -33,17 +36,20 @@ class EpochSampler(Protocol):
 class BatchSampler(Sampler[list[Draw]]):
     """The batches of an epoch as lists of draws.
 
-    Shuffled: the order is a function of (seed, fold, epoch), set by `set_epoch`, and a last batch of one image is left
-    out, since BatchNorm cannot train on it. Otherwise: the rows as they are, all of them.
+    Shuffled: the order is a function of (seed, fold, epoch), set by `set_epoch`, and a last batch of fewer than `least` images
+    is left out, since BatchNorm cannot train on one alone. Otherwise: the rows as they are, all of them.
     balanced_by: (rows,) the class of each row; as many of each are then drawn, in an epoch of the usual length.
     """
 
-    def __init__(self, rows: Rows, batch_size: int, shuffle_seed: tuple[int, int] | None = None, balanced_by: Rows | None = None) -> None:
+    def __init__(
+        self, rows: Rows, batch_size: int, shuffle_seed: tuple[int, int] | None = None, balanced_by: Rows | None = None, least: int = 2
+    ) -> None:
         assert balanced_by is None or shuffle_seed is not None
         self.rows = rows
         self.batch_size = batch_size
         self.shuffle_seed = shuffle_seed
         self.balanced_by = balanced_by
+        self.least = least
         self.epoch = 0
 
     def set_epoch(self, epoch: int) -> None:
@@ -60,12 +66,31 @@ class BatchSampler(Sampler[list[Draw]]):
             rows = rows[rng.permutation(places)]
         for start in range(0, self._used(), self.batch_size):
             stop = min(start + self.batch_size, self._used())
-            yield [Draw(self.epoch, position, int(rows[position])) for position in range(start, stop)]
+            yield list(map(Draw, repeat(self.epoch), range(start, stop), rows[start:stop].tolist()))
 
     def _used(self) -> int:
         count = len(self.rows)
-        alone = self.shuffle_seed is not None and count > 1 and count % self.batch_size == 1
-        return count - 1 if alone and self.batch_size > 1 else count
+        last = count % self.batch_size
+        too_few = self.shuffle_seed is not None and count > last and last < min(self.least, self.batch_size)
+        return count - last if too_few else count
+
+
+class DealtBatches:
+    """Every `world`-th of the batches, from the `rank`-th: those of one process, where several divide them. rows: theirs."""
+
+    def __init__(self, batches: BatchSampler, rank: int, world: int) -> None:
+        self.batches, self.rank, self.world = batches, rank, world
+        own = [draw.row for draws in self for draw in draws]
+        self.rows = np.array(own, dtype=np.int64)
+
+    def set_epoch(self, epoch: int) -> None:
+        self.batches.set_epoch(epoch)
+
+    def __len__(self) -> int:
+        return len(range(self.rank, len(self.batches), self.world))
+
+    def __iter__(self) -> Iterator[list[Draw]]:
+        return islice(self.batches, self.rank, None, self.world)
 
 
 def _balanced_places(classes: Rows, rng: np.random.Generator) -> Rows:

@@ -30,12 +30,19 @@ from modules.data.transforms import apply, build_pipeline, make_train_pipeline
 
 class Batch(NamedTuple):
     """images: (batch, height, width, channels) uint8, or features. targets: a row an image, of the task's form;
-    None: unknown. rows: (batch,) int64. metadata: (batch, M) float32, or None where there are none."""
+    None: unknown. rows: (batch,) int64. metadata: (batch, M) float32, or None where there are none. of: images of the whole
+    batch, where this is one process's part of it; 0: it is whole."""
 
     images: torch.Tensor
     targets: torch.Tensor | None
     rows: torch.Tensor
     metadata: torch.Tensor | None = None
+    of: int = 0
+
+    @property
+    def size(self) -> int:
+        """Images of the whole batch."""
+        return self.of or len(self.rows)
 
 
 class Way(NamedTuple):
@@ -46,11 +53,12 @@ class Way(NamedTuple):
 
 
 class Request(NamedTuple):
-    """The images of a batch: which way they go, and what their draws depend on besides epoch and position."""
+    """The images of a batch: which way they go, and what their draws depend on besides epoch and position. of: as in Batch."""
 
     draws: list[Draw]
     way: str = ""
     seed: tuple[int | str, ...] = ()
+    of: int = 0
 
 
 class BatchMaker(Dataset[Batch | DataError], ABC):
@@ -92,7 +100,7 @@ class ImageBatches(BatchMaker):
         rows = np.array([draw.row for draw in request.draws], dtype=np.int64)
         targets = None if self.samples.targets is None else torch.from_numpy(self.samples.targets[rows])
         metadata = None if self.samples.metadata is None else torch.from_numpy(self.samples.metadata[rows])
-        return Batch(torch.from_numpy(images), targets, torch.from_numpy(rows), metadata)
+        return Batch(torch.from_numpy(images), targets, torch.from_numpy(rows), metadata, request.of)
 
     def _drawn(self, request: Request, draw: Draw, pixels: Pixels) -> Pixels:
         way = self.ways[request.way]
@@ -143,14 +151,17 @@ class Workers:
 class Loader:
     """The batches of one fold's part, epoch after epoch, made by workers that others may use in between.
 
-    way, seed: as in Request.
+    way, seed: as in Request. rank, world: of each batch this process's part, where several share it.
     """
 
-    def __init__(self, workers: Workers, sampler: EpochSampler, way: str = "", seed: tuple[int | str, ...] = ()) -> None:
+    def __init__(
+        self, workers: Workers, sampler: EpochSampler, way: str = "", seed: tuple[int | str, ...] = (), rank: int = 0, world: int = 1
+    ) -> None:
         self.workers = workers
         self.sampler = sampler
         self.way = way
         self.seed = seed
+        self.rank, self.world = rank, world
 
     def __len__(self) -> int:
         return len(self.sampler)
@@ -158,7 +169,9 @@ class Loader:
     def epoch(self, number: int) -> Iterator[Batch]:
         """The batches of epoch `number`. Raises DataError for an image that cannot be read."""
         self.sampler.set_epoch(number)
-        return self.workers.make(Request(draws, self.way, self.seed) for draws in self.sampler)
+        return self.workers.make(
+            Request(draws[self.rank :: self.world], self.way, self.seed, len(draws) if self.world > 1 else 0) for draws in self.sampler
+        )
 
 
 def image_workers(samples: Samples, cache: PixelCache, augmentation: Augmentation | None, process: Process) -> Workers:

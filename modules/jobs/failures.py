@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from modules.compute.own_code import FAILURES, explain, fails_in_own
 from modules.compute.process import is_out_of_memory
@@ -27,7 +27,8 @@ def told(short_of_memory: str) -> Iterator[None]:
             raise DataError(f"code of your own fails: {explain(error)}") from None
         if death is None:
             raise
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # torch's handler tells of the death once more, wherever we are by then
+        with suppress(ValueError):  # not in the main thread
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # torch's handler tells of the death once more, wherever we are by then
         raise death from None
 
 

@@ -30,7 +30,11 @@ def train_folds(plan: Plan, run: RunDirectory, sink: Sink) -> list[FoldResult]:
     Raises DataError that names every image that cannot be read, where pixels are kept before the first of them is needed.
     """
     _warn_of_space(run)
-    provide_pixels(plan.config, plan.pixels, rows_of(plan.folds), sink.follow)
+    plan.process.ranks.from_main(lambda: provide_pixels(plan.config, plan.pixels, rows_of(plan.folds), sink.follow))
+    if plan.config.compute.engine == "ray":
+        from modules.jobs.ray_folds import train_on_ray  # takes seconds to import
+
+        return train_on_ray(plan, run, sink)
     results = []
     for fold in plan.folds:
         with told(short_of_memory(plan.config.hyper_params.batch_size, *plan.preprocessing.size)):
@@ -46,6 +50,10 @@ def finish_run(plan: Plan, run: RunDirectory, results: Sequence[FoldResult]) -> 
     A row that several folds validate (split.repeats) is in oof.csv once a fold. Where nothing is validated (split.method =
     none) scores are None. `oof` is the cross-fitted score where a decision was fitted and kept, `oof_plain` that without it.
     """
+    return plan.process.ranks.from_main(lambda: _finish(plan, run, results))
+
+
+def _finish(plan: Plan, run: RunDirectory, results: Sequence[FoldResult]) -> dict[str, Any]:
     assert plan.samples.targets is not None
     metric, task = plan.metric, plan.samples.task
     rows, numbers, values = _join(plan, [run.fold(fold.number).predictions for fold in plan.folds])

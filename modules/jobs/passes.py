@@ -93,7 +93,7 @@ class _Work:
         digests = [part.digest for part in parts]
         shared = [bool(digest) and digests.count(digest) > 1 for digest in digests]
         trunks = [parts[digests.index(part.digest)].trunk if share else None for part, share in zip(parts, shared, strict=True)]
-        wholes = [compiled(part.module, self.batch_size(members), self.process.compile) for part in parts]
+        wholes = [compiled(part.module, self.process.compile, self.batch_size(members)) for part in parts]
         models = [part.tail if share else whole for part, whole, share in zip(parts, wholes, shared, strict=True)]
         batches = Loader(self._workers(self._kept(run)), self._sampler(members), "valid", (run.config.settings.seed, "valid"))
         normalizer = Normalizer(run.preprocessing, self.process.device, self.process.channels_last)

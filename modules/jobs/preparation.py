@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from modules.compute.own_code import forget
 from modules.compute.process import start_process
-from modules.config.errors import gather
+from modules.config.errors import DataError, OptionError, counted, gather
 from modules.config.schema import Config
 from modules.config.values import ClassWeights
 from modules.data.class_weights import order_weights
@@ -21,6 +23,7 @@ from modules.jobs.bad_images import refuse_bad_images, without_bad_images
 from modules.jobs.beginnings import check_network, mean_and_std
 from modules.jobs.debugging import for_debugging, some_of
 from modules.jobs.deciding import check_decision
+from modules.jobs.engine import check_engine, with_threads_of_a_fold
 from modules.jobs.own_code import own_code_changes
 from modules.jobs.refit import with_epochs_of
 from modules.jobs.remarks import say
@@ -48,6 +51,9 @@ def prepare(config: Config, run: RunDirectory | None = None) -> Plan:
         config = for_debugging(config)
     if run is not None:
         config = computed_as_before(config, run)
+    check_engine(config.compute)
+    if config.compute.engine == "ray":
+        config = replace(config, compute=with_threads_of_a_fold(config.compute))
     forget()
     (process, remarks), samples, (network, pretrained), *_ = gather(
         lambda: start_process(config.settings, config.compute),
@@ -75,6 +81,7 @@ def prepare(config: Config, run: RunDirectory | None = None) -> Plan:
     say(*suspect_folds(samples, all_folds))
     if config.settings.debug:
         folds = some_of(folds, config.hyper_params.batch_size)
+    _check_parts(config, folds, process.ranks.world)
     mean, std = mean_and_std(config, pretrained, run)
     crops = crops_first(make_train_pipeline(config.augmentation, config.data.image_size, config.data.channels), config.data.image_size)
     preprocessing = make_preprocessing(config.data, config.augmentation.valid, mean, std, crops)
@@ -100,6 +107,16 @@ def folds_of(samples: Samples, config: Config) -> tuple[Fold, ...]:
     folds = make_folds(samples, config.split, config.settings.seed, declared)
     choose_folds(folds, config.split.train_folds)
     return folds
+
+
+def _check_parts(config: Config, folds: Sequence[Fold], processes: int) -> None:
+    """Raises UserError where a batch has no image for some of the processes that share it."""
+    if config.hyper_params.batch_size < processes:
+        raise OptionError("hyper_params", "batch_size", f"{processes} processes share each batch; expected {processes} or more")
+    for fold in folds:
+        if len(fold.train_rows) < processes:
+            trained = counted(len(fold.train_rows), "image")
+            raise DataError(f"fold {fold.number} trains on {trained}, and {processes} processes share each batch; start fewer")
 
 
 def _with_known_weights(config: Config, samples: Samples) -> Samples:

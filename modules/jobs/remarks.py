@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import sys
 
+from tqdm import tqdm
+
 
 def say(*lines: str) -> None:
     for line in lines:
-        print(line, file=sys.stderr)
+        tqdm.write(line, file=sys.stderr)  # a bar that is there makes room

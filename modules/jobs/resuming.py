@@ -7,6 +7,7 @@ from hashlib import sha256
 
 import numpy as np
 
+from modules.config.command_line import numbers_of_torchrun
 from modules.config.errors import DataError, counted, shorten
 from modules.config.schema import Config
 from modules.data.samples import Samples
@@ -47,10 +48,15 @@ def computed_as_before(config: Config, run: RunDirectory) -> Config:
     """What was `auto` when the run began, and its number of threads, as they were chosen then."""
     chosen = run.read_environment()
     if config.compute.threads not in (0, chosen["threads"]):
-        threads = counted(chosen["threads"], "thread")
-        say(f"warning: the run was begun with {threads}; with {config.compute.threads} it goes on a little differently")
+        before = counted(chosen["threads"], "thread")
+        say(f"warning: the run was begun with {before}; with {config.compute.threads} it goes on a little differently")
+    ranks, began = numbers_of_torchrun()[1], chosen.get("ranks", 1)
+    if ranks != began:
+        processes = counted(began, "process", "processes")
+        say(f"warning: the run was begun by {processes}; by {ranks} it goes on a little differently")
+    threads = config.compute.threads or (chosen["threads"] if ranks == began else 0)
     settings = replace(config.settings, precision=chosen["precision"], channels_last=chosen["channels_last"])
-    return replace(config, settings=settings, compute=replace(config.compute, threads=config.compute.threads or chosen["threads"]))
+    return replace(config, settings=settings, compute=replace(config.compute, threads=threads))
 
 
 def describe_samples(samples: Samples) -> str:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
 from modules.compute.own_code import digests_of
 from modules.compute.process import describe_environment
+from modules.compute.ranks import Ranks, joined_ranks
 from modules.compute.storage import write_json, write_text
 from modules.config.command_line import Command, Stopped, located
 from modules.config.comparison import differences
@@ -33,32 +35,53 @@ from modules.training.plan import Plan
 from modules.training.warm_start import WarmStart
 
 MAY_GROW = ("hyper_params", "epochs")
+Saying = Callable[[RunDirectory], AbstractContextManager[Any]]
 
 
 @contextmanager
-def open_run(command: Command) -> Iterator[tuple[RunDirectory, Plan]]:
-    """The run that the command asks for, new or resumed, locked as long as the context lasts, and its plan."""
-    if command.resume is None:
-        plan = prepare(command.config)
-        run = create_run(plan.config.settings.log_path, plan.config.settings.run_name, plan.config.model.name)
-        with run.lock():
-            _write_beginning(run, plan)
-            with _saying_how_to_go_on(run):
-                say(*suspect_copies(plan.config, plan.samples, plan.all_folds, run.duplicates, command.quiet))
-                yield run, plan
-        return
-    run = find_run(command.config.settings.log_path, command.resume)
-    with run.lock():
+def open_run(command: Command, *, alone: bool = True) -> Iterator[tuple[RunDirectory, Plan]]:
+    """The run that the command asks for, new or resumed, locked as long as the context lasts, and its plan.
+
+    alone: it is no part of a search, which says itself how to go on.
+    """
+    opened = _begin if command.resume is None else _go_on
+    with joined_ranks() as ranks, opened(command, ranks, _saying_how_to_go_on if alone else nullcontext) as (run, plan):
+        yield run, plan
+
+
+@contextmanager
+def _begin(command: Command, ranks: Ranks, saying: Saying) -> Iterator[tuple[RunDirectory, Plan]]:
+    with ranks.main_first():
+        prepared = prepare(command.config)
+    plan = replace(prepared, run_id=ranks.from_main(lambda: prepared.run_id))
+    settings = plan.config.settings
+    run = ranks.from_main(lambda: create_run(settings.log_path, settings.run_name, plan.config.model.name))
+    with _locked(run, ranks):
+        ranks.from_main(lambda: _write_beginning(run, plan))
+        with saying(run):
+            ranks.from_main(lambda: say(*suspect_copies(plan.config, plan.samples, plan.all_folds, run.duplicates, command.quiet)))
+            yield run, plan
+
+
+@contextmanager
+def _go_on(command: Command, ranks: Ranks, saying: Saying) -> Iterator[tuple[RunDirectory, Plan]]:
+    run = find_run(command.config.settings.log_path, str(command.resume))
+    with _locked(run, ranks):
         config = resumed_config(run, command)
         before, now = _epochs_of(run), config.hyper_params.epochs
         if now > before:
             say(f"epochs grows from {before} to {now}: the schedule from here on is not that of a run that began with {now}")
-        plan = _prepare_again(config, run)
+        with ranks.main_first():
+            plan = _prepare_again(config, run)
         _check_warm_start(run, plan)
-        run.result.unlink(missing_ok=True)  # epochs grew: until the new ones are done, the run is not complete
-        write_text(run.config, to_ini(config, help=False))
-        with _saying_how_to_go_on(run):
+        ranks.from_main(lambda: _write_going_on(run, config))
+        with saying(run):
             yield run, plan
+
+
+def _locked(run: RunDirectory, ranks: Ranks) -> AbstractContextManager[None]:
+    """One lock is for all processes that train together."""
+    return run.lock() if ranks.is_main else nullcontext()
 
 
 @contextmanager
@@ -126,6 +149,11 @@ def _as_it_began(named: Config, own: Config, run: RunDirectory) -> Config:
         split, hyper = replace(named.split, epochs_from=own.split.epochs_from), replace(named.hyper_params, epochs=own.hyper_params.epochs)
         named = replace(named, split=split, hyper_params=hyper)
     return for_debugging(named) if named.settings.debug and own.settings.debug else named
+
+
+def _write_going_on(run: RunDirectory, config: Config) -> None:
+    run.result.unlink(missing_ok=True)  # epochs grew: until the new ones are done, the run is not complete
+    write_text(run.config, to_ini(config, help=False))
 
 
 def _write_beginning(run: RunDirectory, plan: Plan) -> None:

@@ -82,11 +82,16 @@ def metadata_width(model: nn.Module) -> int:
 
 
 def call(model: nn.Module, images: torch.Tensor, metadata: torch.Tensor | None) -> Any:
-    """What the model gives. The metadata go to one that takes them, on the device of the images; another has no use for them."""
+    """What the model gives."""
+    return model(*inputs_of(model, images, metadata))
+
+
+def inputs_of(model: nn.Module, images: torch.Tensor, metadata: torch.Tensor | None) -> tuple[torch.Tensor, ...]:
+    """What it is called with. The metadata go to one that takes them, on the device of the images; another has no use for them."""
     if not metadata_width(model):
-        return model(images)
+        return (images,)
     assert metadata is not None
-    return model(images, metadata.to(images.device, non_blocking=True))
+    return images, metadata.to(images.device, non_blocking=True)
 
 
 def try_out(model: nn.Module, images: torch.Tensor) -> Any:

@@ -47,3 +47,13 @@ def look_at(module: nn.Module, model: Model, images: int, channels: int, size: S
 
 def shape_of(output: Any) -> str:
     return str(tuple(output.shape)) if isinstance(output, torch.Tensor) else type(output).__name__
+
+
+def some_idle(module: nn.Module, called: nn.Module, inputs: torch.Tensor) -> bool:
+    """Whether what is `called` gives the same whatever some of the module's parameters are, of those that train."""
+    was_training = called.training
+    called.eval()
+    trained = [parameter for parameter in module.parameters() if parameter.requires_grad]
+    gradients = torch.autograd.grad(try_out(called, inputs).sum(), trained, allow_unused=True)
+    called.train(was_training)
+    return any(gradient is None for gradient in gradients)

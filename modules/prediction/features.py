@@ -27,7 +27,7 @@ from modules.compute.row_store import KEY_BYTES, Numbers, RowStore
 from modules.compute.seeding import derive_seed
 from modules.config.errors import DataError, OptionError
 from modules.config.schema import Augmentation
-from modules.data.draws import BatchSampler, Draw
+from modules.data.draws import BatchSampler, Draw, EpochSampler
 from modules.data.loaders import Batch, BatchMaker, Loader, Request, Workers
 from modules.data.preprocessing import Normalizer, Preprocessing
 from modules.data.samples import Rows, Samples
@@ -142,9 +142,10 @@ class Features:
 
     def to_train(self, sampler: BatchSampler, looks: Sequence[Look], draw_seed: tuple[int, ...]) -> Loader:
         """Batches of (batch, numbers), each image's by one of the looks, drawn anew in every epoch."""
-        return Loader(self._batches(sampler.rows, looks, draw_seed), sampler)
+        ranks = self.cache.process.ranks
+        return Loader(self._batches(sampler.rows, looks, draw_seed), sampler, rank=ranks.rank, world=ranks.world)
 
-    def to_predict(self, sampler: BatchSampler, looks: Sequence[Look]) -> tuple[Loader, tuple[View, ...]]:
+    def to_predict(self, sampler: EpochSampler, looks: Sequence[Look]) -> tuple[Loader, tuple[View, ...]]:
         """Batches of (batch, looks, numbers), and what gives each look's."""
         views = tuple(partial(_of_look, number=number) for number in range(len(looks)))
         return Loader(self._batches(sampler.rows, looks, None), sampler), views
@@ -223,18 +224,21 @@ class _FeatureBatches(BatchMaker):
         rows = np.array([draw.row for draw in draws], dtype=np.int64)
         places = self.places[rows]
         if self.draw_seed is not None:
-            places = places[np.arange(len(draws)), [self._drawn(draw) for draw in draws]]
+            places = places[np.arange(len(draws)), self._drawn(draws)]
         try:
             numbers = self.store.read(places.reshape(-1)).reshape(*places.shape, self.store.numbers)
         except DataError as error:
             return error
         targets = None if self.targets is None else torch.from_numpy(self.targets[rows])
-        return Batch(torch.from_numpy(numbers), targets, torch.from_numpy(rows))
+        return Batch(torch.from_numpy(numbers), targets, torch.from_numpy(rows), of=request.of)
 
-    def _drawn(self, draw: Draw) -> int:
+    def _drawn(self, draws: Sequence[Draw]) -> list[int]:
+        """The number of each one's look."""
         assert self.draw_seed is not None
         looks = self.places.shape[1]
-        return 0 if looks == 1 else derive_seed(*self.draw_seed, draw.epoch, draw.position, "look") % looks
+        if looks == 1:
+            return [0] * len(draws)
+        return [derive_seed(*self.draw_seed, draw.epoch, draw.position, "look") % looks for draw in draws]
 
 
 @contextmanager

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 
 import torch
 from timm.utils import ModelEmaV3
 from torch import nn
+from torch.nn.parallel import DistributedDataParallel
 
 from modules.compute.process import Process
 from modules.data.loaders import Batch
 from modules.data.mixing import Mixer, leave_unmixed
 from modules.data.preprocessing import Prepare
 from modules.models.freezing import set_training
-from modules.models.metadata import call
+from modules.models.metadata import inputs_of
 from modules.models.objectives import Objective
 from modules.runs.records import Sink
 from modules.training.optimizer import set_learning_rate
@@ -30,6 +33,7 @@ class Learner:
     module: the network, whose tensors learn. model: what is called; the module itself, or its tail. prepare: a batch's
     images, or features, to what the model takes. accumulate: batches a step. clip_grad: the gradient's norm at most;
     0: any. ema: the moving average of `module`'s weights, where there is one, and averaged: what is called of that.
+    shared: what training calls in the model's place, where several processes share each batch.
     """
 
     module: nn.Module
@@ -46,6 +50,7 @@ class Learner:
     clip_grad: float = 0.0
     ema: ModelEmaV3 | None = None
     averaged: nn.Module | None = None
+    shared: DistributedDataParallel | None = None
 
     @property
     def trained(self) -> int:
@@ -92,16 +97,21 @@ def train_epoch(learner: Learner, batches: Iterable[Batch], first_step: int, sin
         set_learning_rate(learner.optimizer, learner.schedule(first_step + len(losses)) * drop)
         loss = _step(learner, group)
         losses.append(loss)
-        counts.append(sum(len(batch.rows) for batch in group))
+        counts.append(sum(batch.size for batch in group))
         if learner.ema is not None:
             learner.ema.update(learner.module, step=first_step + len(losses))
-        sink.step(loss.item)
-    values = torch.stack(losses).double().cpu()
+        sink.step(partial(_of_whole, loss, learner.process.ranks.world))
+    values = learner.process.ranks.total(torch.stack(losses).double()).cpu()
     for step, value in enumerate(values.tolist()):
         if not math.isfinite(value):
             raise Diverged(f"the loss is {value} at step {step + 1} of {len(losses)}")
     weights = torch.tensor(counts, dtype=torch.float64)
     return EpochOutcome(float((values * weights).sum() / weights.sum()), len(losses), sum(counts))
+
+
+def _of_whole(part: torch.Tensor, parts: int) -> float:
+    """What the loss of a whole batch is like, as far as one of the processes that share it can tell."""
+    return float(part.item() * parts)
 
 
 def _groups(batches: Iterable[Batch], size: int) -> Iterator[list[Batch]]:
@@ -111,13 +121,15 @@ def _groups(batches: Iterable[Batch], size: int) -> Iterator[list[Batch]]:
 
 
 def _step(learner: Learner, group: Sequence[Batch]) -> torch.Tensor:
-    """One step with the gradient of the mean loss over all images of the group; returns that loss."""
-    images = sum(len(batch.rows) for batch in group)
+    """One step with the gradient of the mean loss over all images of the group; returns this process's part of that loss."""
+    images = sum(batch.size for batch in group)
     learner.optimizer.zero_grad(set_to_none=True)
     losses = []
-    for batch in group:
-        loss = _loss(learner, batch) * (len(batch.rows) / images)
-        learner.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+    for number, batch in enumerate(group, start=1):
+        with _gradients_shared(learner, last=number == len(group)):
+            loss = _loss(learner, batch) * (len(batch.rows) / images)
+            # Processes have the mean of their gradients, and their losses are parts of a sum.
+            learner.scaler.scale(loss * learner.process.ranks.world).backward()  # type: ignore[no-untyped-call]
         losses.append(loss.detach())
     if learner.clip_grad > 0:
         learner.scaler.unscale_(learner.optimizer)
@@ -128,10 +140,15 @@ def _step(learner: Learner, group: Sequence[Batch]) -> torch.Tensor:
     return torch.stack(losses).sum()
 
 
+def _gradients_shared(learner: Learner, last: bool) -> AbstractContextManager[None]:
+    """Of batches that are one step, only the last one's backward makes the processes wait for each other."""
+    return nullcontext() if learner.shared is None or last else learner.shared.no_sync()  # type: ignore[no-any-return,unused-ignore]
+
+
 def _loss(learner: Learner, batch: Batch) -> torch.Tensor:
     assert batch.targets is not None
     images = learner.prepare(batch.images)
     images, targets = learner.mixer(images, batch.targets.to(images.device, non_blocking=True))
     with learner.process.autocast():
-        logits = call(learner.model, images, batch.metadata)
+        logits = (learner.shared or learner.model)(*inputs_of(learner.model, images, batch.metadata))
     return learner.objective.loss(logits, targets)

@@ -10,6 +10,7 @@ import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -52,17 +53,19 @@ def train_fold(plan: Plan, fold: Fold, directory: FoldDirectory, sink: Sink) -> 
     Writes best.pt, last.pt, history.csv and predictions.csv. Returns the result, and warnings, a line each. Raises
     DataError where the loss or a score is no number, before anything is saved of that epoch.
     """
-    directory.path.mkdir(exist_ok=True)
+    ranks = plan.process.ranks
+    ranks.from_main(lambda: directory.path.mkdir(exist_ok=True))
     state, warnings = load_last(directory)
+    ranks.wait()  # until all have read
     _check_state(plan, fold, state, directory)
     progress = Progress(**state["progress"]) if state else Progress()
     records = [record_from(record) for record in state["history"]] if state else []
     if not _is_over(plan, progress, records):
-        directory.predictions.unlink(missing_ok=True)
+        ranks.from_main(lambda: directory.predictions.unlink(missing_ok=True))
         progress, records = _train(plan, fold, directory, sink, state, progress, records)
-    if not directory.best.is_file():
+    if not ranks.from_main(directory.best.is_file):
         raise DataError(f"{directory.best}: missing; remove {directory.path} to train this fold again")
-    if not directory.predictions.exists():
+    if not ranks.from_main(directory.predictions.exists):
         _predict_validation(plan, fold, directory, sink)
     predictions = _own_predictions(plan, fold, directory, sink)
     score = _score(plan, fold, predictions.values)
@@ -121,7 +124,8 @@ def _train(
             trained=learner.trained,
         )
         records = [*records, record]
-        _commit(plan, directory, learner, step, progress, records)
+        if plan.process.ranks.is_main:
+            _commit(plan, directory, learner, step, progress, records)
         sink.end_epoch(record, plan.epochs)
     return progress, records
 
@@ -156,14 +160,16 @@ def train_epoch_of(
     plan: Plan, fold: Fold, learner: Learner, batches: Loader, epoch: int, step: int, sink: Sink, drop: float = 1.0
 ) -> EpochOutcome:
     """One epoch of that fold. Raises UserError in one line where the loss is no number, or a batch too small to train on."""
-    seed_torch(plan.config.settings.seed, fold.number, epoch)
+    rank = plan.process.ranks.rank
+    seed_torch(plan.config.settings.seed, fold.number, epoch, *(("rank", rank) if rank else ()))  # dropout is each process's own
     try:
         return train_epoch(learner, batches.epoch(epoch), step, sink, drop)
     except ValueError as error:
         if "more than 1 value per channel" not in str(error):
             raise
         size = f"{plan.preprocessing.size.height} x {plan.preprocessing.size.width}"
-        message = f"BatchNorm cannot train on batches of one image of {size} here; use 2 or more, or a larger image_size"
+        least = f"{2 * plan.process.ranks.world} or more, 2 for each process" if plan.process.ranks.are_several else "2 or more"
+        message = f"BatchNorm cannot train on batches of one image of {size} here; use {least}, or a larger image_size"
         raise OptionError("hyper_params", "batch_size", message) from None
     except Diverged as error:
         advice = "finished epochs are kept; try a lower hyper_params.learning_rate, or settings.precision=float32"
@@ -252,7 +258,8 @@ def _predict_validation(plan: Plan, fold: Fold, directory: FoldDirectory, sink: 
             outcome = evaluate(plan, network, batches, fold, views)
         else:
             outcome = evaluate_features(plan, phase.cut.tail_of(network.module), features, fold, views, sink.follow)
-        save_predictions(path, _as_predictions(plan, fold, outcome), _targets(plan, fold), decision=plan.plainly)
+        predictions = _as_predictions(plan, fold, outcome)
+        plan.process.ranks.from_main(partial(save_predictions, path, predictions, _targets(plan, fold), decision=plan.plainly))
 
 
 def _own_predictions(plan: Plan, fold: Fold, directory: FoldDirectory, sink: Sink) -> Predictions:

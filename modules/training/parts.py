@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
+from timm.layers import convert_sync_batchnorm
 from timm.utils import ModelEmaV3
 from torch import nn
+from torch.nn.parallel import DistributedDataParallel
 
 from modules.compute.progress import Follow
 from modules.compute.seeding import seed_torch
 from modules.data.class_weights import weigh_classes
-from modules.data.draws import BatchSampler
+from modules.data.draws import BatchSampler, DealtBatches
 from modules.data.loaders import Loader
 from modules.data.mixing import make_mixer
 from modules.data.preprocessing import Normalizer, Prepare
@@ -26,7 +28,8 @@ from modules.models.compiling import compiled
 from modules.models.cutting import Tail
 from modules.models.freezing import freeze
 from modules.models.objectives import Objective
-from modules.prediction.features import Features, augmented_looks, plain_looks
+from modules.models.trying import some_idle
+from modules.prediction.features import Features, Look, augmented_looks, plain_looks
 from modules.prediction.logits import network_outputs, task_objective
 from modules.prediction.predict import Outcome, predict
 from modules.prediction.tta import VIEWS, View
@@ -45,6 +48,8 @@ def make_network(plan: Plan, fold_number: int, pretrained: bool | str | WarmStar
     outputs = network_outputs(task, plan.config.model, plan.config.hyper_params)
     source = pretrained.weights(fold_number, task, outputs) if isinstance(pretrained, WarmStart) else pretrained
     network = build_network(plan.config.model, outputs, images.channels, images.size, source, task.metadata)
+    if plan.config.compute.sync_batchnorm and plan.process.ranks.are_several:
+        network = replace(network, module=convert_sync_batchnorm(network.module))
     plan.process.place(network.module)
     return network
 
@@ -95,7 +100,17 @@ def make_learner(
         clip_grad=hyper.clip_grad,
         ema=ema,
         averaged=averaged,
+        shared=_shared(plan, network.module, model, None if features is None or phase.cut is None else phase.cut.numbers),
     )
+
+
+def _shared(plan: Plan, module: nn.Module, called: nn.Module, features: int | None) -> DistributedDataParallel | None:
+    """What training calls where several processes share its batches. features: what is called takes so many numbers in an image's place."""
+    ranks, device, images = plan.process.ranks, plan.process.device, plan.preprocessing
+    if not ranks.are_several:
+        return None
+    shape = (images.channels, images.size.height, images.size.width) if features is None else (features,)
+    return ranks.share_gradients(module, called, device, some_idle(module, called, torch.zeros(2, *shape, device=device)))
 
 
 def steps_per_epoch(plan: Plan, batches: Loader) -> int:
@@ -124,16 +139,17 @@ def feature_feed(plan: Plan, fold: Fold, features: Features, follow: Follow) -> 
     validated = plain_looks(plan.preprocessing, "none")
     trained_rows, validated_rows = _all_rows(plan)
     if learnt[0].name == validated[0].name:
-        features.provide(np.union1d(trained_rows, validated_rows), validated, follow)
+        _provide(plan, features, np.union1d(trained_rows, validated_rows), validated, follow)
     else:
-        features.provide(trained_rows, learnt, follow)
-        features.provide(validated_rows, validated, follow)
-    train = features.to_train(_train_sampler(plan, fold), learnt, (plan.config.settings.seed, fold.number))
+        _provide(plan, features, trained_rows, learnt, follow)
+        _provide(plan, features, validated_rows, validated, follow)
+    train = features.to_train(train_sampler(plan, fold), learnt, (plan.config.settings.seed, fold.number))
     return Feed(train, *features.to_predict(_valid_sampler(plan, fold), validated))
 
 
 def train_batches(plan: Plan, fold: Fold) -> Loader:
-    return Loader(plan.workers, _train_sampler(plan, fold), "train", (plan.config.settings.seed, fold.number))
+    ranks = plan.process.ranks
+    return Loader(plan.workers, train_sampler(plan, fold), "train", (plan.config.settings.seed, fold.number), ranks.rank, ranks.world)
 
 
 def valid_batches(plan: Plan, fold: Fold) -> Loader:
@@ -148,19 +164,22 @@ def evaluate(plan: Plan, network: Network, batches: Loader, fold: Fold, views: s
 def evaluate_features(plan: Plan, tail: Tail, features: Features, fold: Fold, views: str, follow: Follow) -> Outcome:
     """Likewise, from their features."""
     looks = plain_looks(plan.preprocessing, views)
-    features.provide(_all_rows(plan)[1], looks, follow)
+    _provide(plan, features, _all_rows(plan)[1], looks, follow)
     batches, selectors = features.to_predict(_valid_sampler(plan, fold), looks)
     return _predict(plan, fold, tail, features.to_device, batches, selectors)
 
 
 def validate(plan: Plan, fold: Fold, learner: Learner, feed: Feed) -> Outcome:
     """What the fold validates, through the model as it is by now; no TTA."""
+    plan.process.ranks.take_buffers_of_main(learner.module, None if learner.ema is None else learner.ema.module)
     return _predict(plan, fold, learner.predictor, learner.prepare, feed.valid, feed.views)
 
 
 def _called(plan: Plan, module: nn.Module) -> nn.Module:
     """What is called of a whole model. Tails are not compiled: a head is too small to gain, and each fold's tail is code of its own."""
-    return compiled(module, plan.config.hyper_params.batch_size, plan.process.compile)
+    whole, ranks = plan.config.hyper_params.batch_size, plan.process.ranks
+    own = len(range(ranks.rank, whole, ranks.world))
+    return compiled(module, plan.process.compile, whole, own)
 
 
 def _all_rows(plan: Plan) -> tuple[Rows, Rows]:
@@ -170,29 +189,48 @@ def _all_rows(plan: Plan) -> tuple[Rows, Rows]:
 
 
 def _predict(plan: Plan, fold: Fold, model: nn.Module, prepare: Prepare, batches: Loader, views: Sequence[View]) -> Outcome:
-    return predict(
+    rows = batches.sampler.rows
+    own = predict(
         members=[model],
         batches=batches.epoch(0),
-        rows=fold.valid_rows,
+        rows=rows,
         columns=len(plan.samples.task.columns),
         prepare=prepare,
         objective=fold_objective(plan, fold),
         views=views,
         process=plan.process,
     )
+    return _joined(plan, fold, rows, own) if plan.process.ranks.are_several and len(fold.valid_rows) else own
+
+
+def _joined(plan: Plan, fold: Fold, rows: Rows, own: Outcome) -> Outcome:
+    """What all processes predicted, each the batches that were dealt to it, in the order of the fold's rows."""
+    parts = [(found, each) for found, each in plan.process.ranks.gather((rows, own)) if len(found)]
+    place = {row: index for index, row in enumerate(np.concatenate([found for found, _ in parts]).tolist())}
+    values = np.concatenate([each.values for _, each in parts], axis=1)[:, [place[row] for row in fold.valid_rows.tolist()]]
+    return Outcome(values, sum(each.loss * len(found) for found, each in parts) / len(fold.valid_rows))
+
+
+def _provide(plan: Plan, features: Features, rows: Rows, looks: Sequence[Look], follow: Follow) -> None:
+    """By the main process; the others find them."""
+    plan.process.ranks.from_main(lambda: features.provide(rows, looks, follow))
 
 
 def _normalizer(plan: Plan) -> Normalizer:
     return Normalizer(plan.preprocessing, plan.process.device, plan.process.channels_last)
 
 
-def _train_sampler(plan: Plan, fold: Fold) -> BatchSampler:
+def train_sampler(plan: Plan, fold: Fold) -> BatchSampler:
     balanced_by = positions(_train_targets(plan, fold)) if plan.config.hyper_params.sampler == "balanced" else None
-    return BatchSampler(fold.train_rows, plan.config.hyper_params.batch_size, (plan.config.settings.seed, fold.number), balanced_by)
+    least = 2 * plan.process.ranks.world  # two images for each process
+    seed = plan.config.settings.seed, fold.number
+    return BatchSampler(fold.train_rows, plan.config.hyper_params.batch_size, seed, balanced_by, least)
 
 
-def _valid_sampler(plan: Plan, fold: Fold) -> BatchSampler:
-    return BatchSampler(fold.valid_rows, plan.config.hyper_params.batch_size)
+def _valid_sampler(plan: Plan, fold: Fold) -> BatchSampler | DealtBatches:
+    """Whole batches are dealt, since what an image gives depends, in its last digit, on those beside it."""
+    batches, ranks = BatchSampler(fold.valid_rows, plan.config.hyper_params.batch_size), plan.process.ranks
+    return DealtBatches(batches, ranks.rank, ranks.world) if ranks.are_several else batches
 
 
 def _train_targets(plan: Plan, fold: Fold) -> Targets:

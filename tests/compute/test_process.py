@@ -118,3 +118,41 @@ def test_the_environment_has_every_version_and_choice() -> None:
     environment = describe_environment(process)
     assert set(environment["versions"]) == set(PACKAGES) and environment["versions"]["torch"] == torch.__version__.partition("+")[0]
     assert (environment["device"], environment["precision"], environment["threads"], environment["workers"]) == ("cpu", "float32", 1, 0)
+
+
+def of_torchrun(monkeypatch: pytest.MonkeyPatch, rank: int, world: int) -> None:
+    for name, value in {"RANK": rank, "WORLD_SIZE": world, "LOCAL_RANK": rank, "LOCAL_WORLD_SIZE": world, "MASTER_ADDR": "here"}.items():
+        monkeypatch.setenv(name, str(value))
+
+
+def test_processes_of_torchrun_share_the_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    of_torchrun(monkeypatch, 1, 2)
+    monkeypatch.setattr("os.cpu_count", lambda: 8)
+    process, remarks = start_process(settings(), Compute())
+    assert (process.ranks.rank, process.ranks.world, process.ranks.is_main, process.threads) == (1, 2, False, 4)
+    assert process.describe().startswith("2 processes: cpu") and remarks == []
+    assert describe_environment(process)["ranks"] == 2
+
+
+def test_processes_of_torchrun_have_a_gpu_each_and_too_few_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    chosen: list[int] = []
+    monkeypatch.setattr("torch.accelerator.is_available", lambda: True)
+    monkeypatch.setattr("torch.accelerator.current_accelerator", lambda check_available: torch.device("cuda"))
+    monkeypatch.setattr("torch.accelerator.device_count", lambda: 2)
+    monkeypatch.setattr("torch.accelerator.set_device_index", chosen.append)
+    monkeypatch.setattr("os.cpu_count", lambda: 8)
+    of_torchrun(monkeypatch, 1, 2)
+    process, _ = start_process(Settings(precision="float32"), Compute())
+    assert process.device == torch.device("cuda", 1) and chosen == [1] and process.workers == 3
+    of_torchrun(monkeypatch, 1, 4)
+    told = r"^\[settings\] gpu: torchrun started 4 processes on this machine, which has 2 GPUs; start as many, or use false$"
+    with pytest.raises(OptionError, match=told):
+        start_process(Settings(precision="float32"), Compute())
+
+
+def test_batchnorm_is_synchronised_on_cuda_alone_and_among_several(monkeypatch: pytest.MonkeyPatch) -> None:
+    _, remarks = start_process(settings(), Compute(sync_batchnorm=True, threads=1))
+    assert remarks == ["sync_batchnorm = true: one process has nothing to synchronise; torchrun starts several"]
+    of_torchrun(monkeypatch, 0, 2)
+    with pytest.raises(OptionError, match=r"^\[compute\] sync_batchnorm: torch synchronises BatchNorm on CUDA alone; use false$"):
+        start_process(settings(), Compute(sync_batchnorm=True, threads=1))

@@ -16,7 +16,7 @@ from modules.config.errors import DataError
 from modules.config.pipeline import Pipeline
 from modules.config.schema import Augmentation
 from modules.config.values import Size
-from modules.data.draws import BatchSampler, Draw
+from modules.data.draws import BatchSampler, DealtBatches, Draw
 from modules.data.images import ImageFiles
 from modules.data.loaders import Batch, ImageBatches, Loader, Request, Way, Workers, explain_worker_death
 from modules.data.pixel_cache import PixelCache
@@ -281,3 +281,43 @@ def test_a_worker_that_dies_while_it_hands_over_a_batch_is_told_like_any_other(e
     told = explain_worker_death(error)
     assert told is not None and str(told).startswith("a data worker died (")
     assert explain_worker_death(ConnectionRefusedError()) is None
+
+
+@pytest.mark.parametrize("world", [2, 3, 4])
+@pytest.mark.parametrize("count", [4, 8, 9, 10, 17, 23])
+def test_processes_that_share_batches_have_every_image_once_and_an_even_part(samples: Samples, world: int, count: int) -> None:
+    def part(rank: int) -> list[Batch]:
+        sampler = BatchSampler(np.arange(count) % COUNT, 8, (42, 0), least=2 * world)
+        return list(Loader(Workers(images(samples), 0, pin_memory=False), sampler, "train", (42, 0), rank, world).epoch(3))
+
+    whole = BatchSampler(np.arange(count) % COUNT, 8, (42, 0), least=2 * world)
+    whole.set_epoch(3)
+    parts = [part(rank) for rank in range(world)]
+    assert {len(batches) for batches in parts} == {len(whole)}
+    for draws, *shares in zip(whole, *parts, strict=True):
+        assert sorted(row for share in shares for row in share.rows.tolist()) == sorted(draw.row for draw in draws)
+        sizes = [len(share.rows) for share in shares]
+        assert min(sizes) >= 1 and max(sizes) - min(sizes) <= 1 and {share.size for share in shares} == {len(draws)}
+        if len(whole) > 1:
+            assert min(sizes) >= 2, "BatchNorm cannot train on one image"
+
+
+def test_an_image_is_augmented_alike_whichever_process_has_it(samples: Samples) -> None:
+    def made(rank: int, world: int) -> dict[int, torch.Tensor]:
+        sampler = BatchSampler(np.arange(16), 8, (42, 0))
+        batches = Loader(Workers(images(samples), 0, pin_memory=False), sampler, "train", (42, 0), rank, world).epoch(2)
+        return {row: image for batch in batches for row, image in zip(batch.rows.tolist(), batch.images, strict=True)}
+
+    whole, parts = made(0, 1), [made(0, 2), made(1, 2)]
+    together = {**parts[0], **parts[1]}
+    assert together.keys() == whole.keys() and not parts[0].keys() & parts[1].keys()
+    assert all(torch.equal(together[row], whole[row]) for row in whole)
+
+
+@pytest.mark.parametrize("count", [0, 1, 7, 8, 9, 33])
+def test_batches_that_are_dealt_are_whole_and_come_to_one_process_each(count: int) -> None:
+    batches = BatchSampler(np.arange(100, 100 + count), 4)
+    dealt = [DealtBatches(batches, rank, 3) for rank in range(3)]
+    found = [draws for each in dealt for draws in each]
+    assert sorted(found) == sorted(batches) and [len(each) for each in dealt] == [len(list(each)) for each in dealt]
+    assert all(each.rows.tolist() == [draw.row for draws in each for draw in draws] for each in dealt)

@@ -87,7 +87,7 @@ def test_a_model_keeps_its_names_and_tensors() -> None:
     code = Compiled(module, BATCH)
     code(images())
     assert list(module.state_dict()) == names and not list(code.parameters())
-    assert compiled(module, BATCH, wanted=False) is module
+    assert compiled(module, False, BATCH) is module
 
 
 def test_a_model_that_cannot_be_compiled_is_told_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -185,7 +185,7 @@ def plain() -> nn.Module:
 
 
 def split(batch: Batch, sizes: list[int]) -> list[Batch]:
-    parts = [torch.split(each, sizes) for each in batch if each is not None]
+    parts = [torch.split(each, sizes) for each in batch[:3] if each is not None]
     return [Batch(*each) for each in zip(*parts, strict=True)]
 
 
