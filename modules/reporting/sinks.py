@@ -11,6 +11,7 @@ from typing import Any
 from tqdm import tqdm
 
 from modules.compute.progress import make_follow
+from modules.config.errors import counted, shorten
 from modules.prediction.metrics import tell_score
 from modules.runs.records import EpochRecord, FoldResult, Sink
 from modules.training.plan import Plan
@@ -27,7 +28,7 @@ class Console:
         self.steps: tqdm[Any] | None = None
         self.shown_at = 0.0
         self.last_score = ""
-        self.best: float | None = None
+        self.best: dict[int, float] = {}
 
     def start_epoch(self, fold: int, epoch: int, epochs: int, steps: int) -> None:
         if self.bar:
@@ -46,34 +47,74 @@ class Console:
 
     def end_epoch(self, record: EpochRecord, epochs: int) -> None:
         self._close_bar()
-        if math.isnan(record.score):
-            print(
-                f"fold {record.fold}  epoch {record.epoch:>3}/{epochs}  train loss {record.train_loss:.4f}"
-                f"  lr {record.learning_rate:.2e}  {record.images_per_second:,.0f} images/s",
-                flush=True,
-            )
-            return
-        improved = "  " if record.best == self.best else " *"
-        self.best = record.best
         self.last_score = f" ({self.metric} {tell_score(record.score)}, best {tell_score(record.best)})"
-        print(
-            f"fold {record.fold}  epoch {record.epoch:>3}/{epochs}  train loss {record.train_loss:.4f}  valid loss {record.valid_loss:.4f}"
-            f"  {self.metric} {tell_score(record.score)}{improved} lr {record.learning_rate:.2e}  {record.images_per_second:,.0f} images/s",
-            flush=True,
-        )
+        self._tell(self._line(record, epochs))
 
     def end_fold(self, result: FoldResult) -> None:
         self._close_bar()
-        self.last_score, self.best = "", None
+        self.last_score = ""
         if not math.isnan(result.score):
-            print(
-                f"fold {result.fold}  {self.metric} {tell_score(result.score)}, of epoch {result.best_epoch} of {result.epochs}", flush=True
-            )
+            self._tell(f"fold {result.fold}  {self.metric} {tell_score(result.score)}, of epoch {result.best_epoch} of {result.epochs}")
+
+    def _line(self, record: EpochRecord, epochs: int) -> str:
+        start = f"fold {record.fold}  epoch {record.epoch:>3}/{epochs}  train loss {record.train_loss:.4f}"
+        end = f"  lr {record.learning_rate:.2e}  {record.images_per_second:,.0f} images/s"
+        if math.isnan(record.score):
+            return start + end
+        improved = record.score == record.best != self.best.get(record.fold)
+        self.best[record.fold] = record.best
+        return f"{start}  valid loss {record.valid_loss:.4f}  {self.metric} {tell_score(record.score)}{' *' if improved else '  '}{end[1:]}"
+
+    def _tell(self, line: str) -> None:
+        with tqdm.external_write_mode():  # a bar that is there makes room
+            print(line, flush=True)
 
     def _close_bar(self) -> None:
         if self.steps is not None:
             self.steps.close()
             self.steps = None
+
+
+class Together(Console):
+    """The same lines for folds that train several at a time, and one bar over all epochs of all of them."""
+
+    def __init__(self, metric: str, bar: bool, folds: int, epochs: int) -> None:
+        super().__init__(metric, bar)
+        self.folds, self.epochs = folds, epochs
+        self.done: dict[int, int] = {}  # epochs of each fold
+        self.running: dict[int, str] = {}
+
+    def start_epoch(self, fold: int, epoch: int, epochs: int, steps: int) -> None:
+        self.running.setdefault(fold, f"fold {fold}")
+        self._move(fold, epoch - 1)
+
+    def step(self, loss: Callable[[], float]) -> None: ...
+
+    def end_epoch(self, record: EpochRecord, epochs: int) -> None:
+        self._tell(self._line(record, epochs))
+        score = "" if math.isnan(record.score) else f" {tell_score(record.score)}"
+        self.running[record.fold] = f"fold {record.fold} {record.epoch}/{epochs}{score}"
+        self._move(record.fold, record.epoch, trained=1)
+
+    def end_fold(self, result: FoldResult) -> None:
+        self.running.pop(result.fold, None)
+        self._move(result.fold, self.epochs)
+        if len(self.done) == self.folds and not self.running:
+            self._close_bar()
+        if not math.isnan(result.score):
+            self._tell(f"fold {result.fold}  {self.metric} {tell_score(result.score)}, of epoch {result.best_epoch} of {result.epochs}")
+
+    def _move(self, fold: int, epochs: int, trained: int = 0) -> None:
+        """To where the fold has come; what was trained before this run, or is not at all, tells nothing of how long the rest takes."""
+        step = epochs - self.done.get(fold, 0)
+        self.done[fold] = epochs
+        if not self.bar:
+            return
+        if self.steps is None:
+            self.steps = tqdm(total=self.folds * self.epochs, desc=counted(self.folds, "fold"), unit="epoch", leave=False, smoothing=0)
+        self.steps.initial += step - trained
+        self.steps.n += step
+        self.steps.set_postfix_str(shorten(self.running[each] for each in sorted(self.running)))
 
 
 class Silence:
@@ -92,5 +133,9 @@ class Silence:
 
 
 def make_sink(plan: Plan, quiet: bool) -> Sink:
-    """The console as [logging] asks for it, or with `quiet` nobody."""
-    return Silence() if quiet else Console(plan.metric.name, plan.config.logging.progress)
+    """The console as [logging] asks for it, or with `quiet`, and in all processes but the main one, nobody."""
+    if quiet or not plan.process.ranks.is_main:
+        return Silence()
+    if plan.config.compute.engine == "ray":
+        return Together(plan.metric.name, plan.config.logging.progress, len(plan.folds), plan.epochs)
+    return Console(plan.metric.name, plan.config.logging.progress)

@@ -9,15 +9,18 @@ from typing import cast
 
 import pytest
 
-from modules.config.schema import Config, Logging
+from modules.compute.ranks import Ranks
+from modules.config.schema import Compute, Config, Logging
 from modules.prediction.metrics import find_metric
-from modules.reporting.sinks import Console, make_sink
+from modules.reporting.sinks import Console, Together, make_sink
 from modules.runs.records import EpochRecord, FoldResult
 from modules.training.plan import Plan
 
+ALONE = SimpleNamespace(ranks=Ranks())
 
-def record(epoch: int, score: float, best: float) -> EpochRecord:
-    return EpochRecord(0, epoch, 0.5, 0.25, score, best, 1e-3, 1234.5, 2.0)
+
+def record(epoch: int, score: float, best: float, fold: int = 0) -> EpochRecord:
+    return EpochRecord(fold, epoch, 0.5, 0.25, score, best, 1e-3, 1234.5, 2.0)
 
 
 @pytest.mark.parametrize(("progress", "terminal", "shown"), [(True, True, True), (False, True, False), (True, False, False)])
@@ -26,7 +29,8 @@ def test_a_bar_is_shown_on_a_terminal_where_progress_is_asked_for(
 ) -> None:
     monkeypatch.setattr(sys.stderr, "isatty", lambda: terminal)
     config = Config(logging=Logging(progress=progress))
-    console = make_sink(cast(Plan, SimpleNamespace(config=config, metric=find_metric(config.hyper_params, "multiclass"))), quiet=False)
+    plan = SimpleNamespace(config=config, metric=find_metric(config.hyper_params, "multiclass"), process=ALONE)
+    console = make_sink(cast(Plan, plan), quiet=False)
     console.start_epoch(0, 1, 3, 5)
     console.step(lambda: 0.75)
     console.end_epoch(record(1, 0.5, 0.5), 3)
@@ -51,3 +55,61 @@ def test_without_validation_no_score_is_told(capsys: pytest.CaptureFixture[str])
     console.end_fold(FoldResult(0, math.nan, 2, 2))
     out = capsys.readouterr().out
     assert out == "fold 0  epoch   1/2  train loss 0.5000  lr 1.00e-03  1,234 images/s\n"
+
+
+def test_after_a_resume_only_what_improves_is_marked(capsys: pytest.CaptureFixture[str]) -> None:
+    console = Console("accuracy", bar=False)
+    for epoch, score, best in ((4, 0.4, 0.5), (5, 0.6, 0.6)):
+        console.end_epoch(record(epoch, score, best), 5)
+    assert [" * lr" in line for line in capsys.readouterr().out.splitlines()] == [False, True]
+
+
+def test_folds_that_train_together_are_each_marked_by_their_own_best(capsys: pytest.CaptureFixture[str]) -> None:
+    together = Together("accuracy", False, folds=2, epochs=3)
+    for fold, epoch, score, best in (
+        (0, 1, 0.9, 0.9),
+        (1, 1, 0.5, 0.5),
+        (0, 2, 0.8, 0.9),
+        (1, 2, 0.6, 0.6),
+        (1, 3, 0.6, 0.6),
+        (0, 3, 0.95, 0.95),
+    ):
+        together.end_epoch(record(epoch, score, best, fold), 3)
+    out, err = capsys.readouterr()
+    assert [" * lr" in line for line in out.splitlines()] == [True, True, False, True, False, True]
+    assert err == "", "no terminal, no bar"
+
+
+def test_one_bar_counts_the_epochs_of_all_folds(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of three folds of 4 epochs fold 0 was finished before, fold 1 has 2 epochs already, and fold 2 ends early by patience."""
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    config = Config(compute=Compute(engine="ray"))
+    plan = SimpleNamespace(config=config, metric=find_metric(config.hyper_params, "multiclass"), process=ALONE, folds=(0, 1, 2), epochs=4)
+    together = make_sink(cast(Plan, plan), quiet=False)
+    assert isinstance(together, Together)
+
+    def shown() -> tuple[int, int]:
+        """Epochs that the bar counts, and how many of them it was watching."""
+        assert together.steps is not None and together.steps.total == 12
+        return together.steps.n, together.steps.n - together.steps.initial
+
+    together.end_fold(FoldResult(0, 0.9, 2, 4))
+    assert shown() == (4, 0)
+    together.start_epoch(1, 3, 4, 10)
+    together.start_epoch(2, 1, 4, 10)
+    assert shown() == (6, 0)
+    together.end_epoch(record(1, 0.7, 0.7, fold=2), 4)
+    together.end_epoch(record(3, 0.8, 0.8, fold=1), 4)
+    assert shown() == (8, 2)
+    assert "fold 1 3/4 0.8000, fold 2 1/4 0.7000" in capsys.readouterr().err
+    together.start_epoch(1, 3, 4, 10)  # its worker died, and another begins that epoch again
+    assert shown() == (7, 2)
+    together.end_epoch(record(3, 0.8, 0.8, fold=1), 4)
+    together.start_epoch(2, 2, 4, 10)
+    together.end_epoch(record(2, 0.6, 0.7, fold=2), 4)
+    together.end_fold(FoldResult(2, 0.7, 1, 2))
+    assert shown() == (11, 4)
+    together.end_epoch(record(4, 0.8, 0.8, fold=1), 4)
+    assert shown() == (12, 5)
+    together.end_fold(FoldResult(1, 0.8, 3, 4))
+    assert together.steps is None
