@@ -35,6 +35,11 @@ def draw_grid(path: Path, rows: Sequence[tuple[str, Sequence[tuple[str, Pixels]]
             )
             axis.set_title(caption, fontsize=6, pad=2, parse_math=False)
         axes[0].text(-0.15, 0.5, name, transform=axes[0].transAxes, ha="right", va="center", fontsize=8, parse_math=False)
+    write_figure(path, figure)
+
+
+def write_figure(path: Path, figure: Figure) -> None:
+    """As a PNG file, whole or not at all."""
     text = BytesIO()
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing from font")  # names in scripts that matplotlib's font has not

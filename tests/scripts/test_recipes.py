@@ -14,9 +14,11 @@ import torch
 import torchvision
 from torch import nn
 
+import tune
+from modules.config.reader import read_config
 from modules.runs.checkpoint import load_checkpoint
 from tests import sets
-from tests.making import make_contest
+from tests.making import make_contest, write_config
 from tests.mask_layout import make_mask_contest
 from tests.scripts.running import run_inference, run_train
 
@@ -66,8 +68,6 @@ def inside(state: State, *modules: str) -> set[str]:
 
 
 def settings_of(recipe: str) -> Any:
-    from modules.config.reader import read_config
-
     return read_config([CONFIGS / f"{recipe}.ini"])[0]
 
 
@@ -76,6 +76,9 @@ def test_every_recipe_has_its_test_and_says_how_it_is_run() -> None:
     for path in CONFIGS.glob("*.ini"):
         assert any(name.startswith(f"test_{path.stem}_") for name in tested), path.stem
         header = path.read_text(encoding="utf-8").partition("\n[")[0]
+        if settings_of(path.stem).search_space:
+            assert ";   python tune.py configs/" in header and f" configs/{path.name}\n" in header and ";   python train.py runs/" in header
+            continue
         for script in ("train", "inference"):
             assert f";   python {script}.py configs/{path.name}\n" in header
 
@@ -247,6 +250,33 @@ def test_fashion_mnist_resnet18_trains_everything_from_xaviers_first_values_on_o
     bound = (6 / (49 * 65)) ** 0.5
     assert float(first["conv1.weight"].abs().max()) <= bound + 0.01
     assert float(first["conv1.weight"].std()) == pytest.approx(bound / 3**0.5, rel=0.1)
+
+
+def test_fashion_mnist_search_is_of_ten_trials_and_three_options() -> None:
+    config = settings_of("fashion_mnist_search")
+    assert (config.tuning.trials, config.tuning.searcher, config.tuning.scheduler, config.tuning.confirm) == (10, "hyperopt", "asha", 1)
+    assert [(space.key, space.kind, space.numbers or space.texts) for space in config.search_space] == [
+        ("hyper_params.epochs", "randint", (2, 10)),
+        ("hyper_params.batch_size", "choice", ("16", "32", "64", "128")),
+        ("hyper_params.learning_rate", "loguniform", (1e-4, 1e-1)),
+    ]
+
+
+@pytest.mark.slow
+def test_fashion_mnist_search_finds_a_config_that_trains(tmp_path: Path) -> None:
+    sets.make_mnist(tmp_path / "data", train=60, test=12)
+    places = (*SMALL[:3], f"settings.data_path={tmp_path / 'data'}")
+    shorter = write_config(tmp_path / "shorter.ini", "[search_space]\nhyper_params.epochs = randint(1, 2)\n")
+    recipes = [str(CONFIGS / f"{name}.ini") for name in ("fashion_mnist_resnet18", "fashion_mnist_search")]
+    assert tune.main([*recipes, str(shorter), *places, "tuning.trials=3", "--quiet"]) == 0
+    trials = pd.read_csv("runs/fashion-search/trials.csv", dtype=str, keep_default_na=False)
+    assert len(trials) == 3 and (trials["confirmed"] != "").sum() == 1
+    best = trials[trials["confirmed"] != ""].iloc[0]
+    assert run_train("runs/fashion-search/best.ini", *places, "settings.run_name=run", "--quiet") == 0
+    hyper = read_config([Path("runs/run/config.ini")])[0].hyper_params
+    drawn = (str(hyper.epochs), str(hyper.batch_size), hyper.learning_rate)
+    assert drawn == (best["hyper_params.epochs"], best["hyper_params.batch_size"], float(best["hyper_params.learning_rate"]))
+    assert json.loads(Path("runs/run/result.json").read_text())["oof"] == pytest.approx(float(best["confirmed"]))
 
 
 def check_digits(recipe: str, name: str, *more: str, **arguments: Any) -> None:
