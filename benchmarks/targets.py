@@ -2,9 +2,9 @@
 
     python -m benchmarks.targets [photos=FOLDER] [PART ...]
 
-PART: startup, loop, epoch, gap, inference, frozen, memory; all of them where none is named. photos: as in benchmarks.measuring.
+PART: startup, loop, epoch, gap, inference, frozen, heads, memory; all of them where none is named. photos: as in benchmarks.measuring.
 frozen: a frozen ResNet-50, five folds of 20 epochs from stored features, against the same from images, of which an epoch of a
-fold is measured and scaled.
+fold is measured and scaled. heads: a search of head trials, as in benchmarks.heads.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from tempfile import TemporaryDirectory
 import timm
 import torch
 
-from benchmarks import epoch, gap, inference, loop, memory, startup
+from benchmarks import epoch, gap, heads, inference, loop, memory, startup
 from benchmarks.measuring import Row, contest_config, describe_machine, make_photos, settle
 from modules.compute.process import start_process
 from modules.config.schema import Compute, Settings
@@ -85,6 +85,7 @@ PARTS: dict[str, Callable[[Photos, Path], list[Row]]] = {
     "gap": lambda photos, work: gap.measure(photos.folder, work),
     "inference": _inference,
     "frozen": _frozen,
+    "heads": lambda photos, work: heads.measure(work)[0],
     "memory": lambda photos, work: memory.measure(work, [1000, 10_000], [0, 2]),
 }
 
