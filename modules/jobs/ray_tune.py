@@ -237,7 +237,7 @@ class _Table(tune.CLIReporter):
         ranked = sorted(found, key=lambda trial: _rank(trial, self.work.greater_is_better))
         metric = find_metric(config.hyper_params, config.data.task).name
         lines = [count_trials(found, "running"), *describe_trials(ranked, spaces, metric, "running"), ""]
-        if lines != self.shown[1]:
+        if found and lines != self.shown[1]:
             self._print("\n".join(lines))
         self.shown = sum(trial.is_finished() for trial in trials), lines
 

@@ -24,7 +24,7 @@ def describe_trials(trials: Sequence[Trial], spaces: Sequence[Space], metric: st
     """A table of the trials in their order. What all folds together came to out of fold is in it once any trial was confirmed."""
     confirmed = any(trial.confirmed is not None for trial in trials)
     of_all = ["all folds, out-of-fold"] if confirmed else []
-    rows = [["trial", *(space.name for space in spaces), *of_all, f"mean {metric}", "of folds", "epochs", "seconds", ""]]
+    rows = [["trial", *(space.name for space in spaces), *of_all, f"mean {metric}", "of folds", "trained", "seconds", ""]]
     for trial in trials[:TOLD]:
         scores = [tell_score(score) if score is not None else "" for score in (*([trial.confirmed] if confirmed else []), trial.score)]
         note = {RUNNING: running, STOPPED: "ended early", FAILED: trial.cause}.get(trial.state, "")
