@@ -7,9 +7,9 @@ own: its rates, its schedule, its patience.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import accumulate, chain, groupby, islice
+from itertools import accumulate, chain, islice
 
 import numpy as np
 import torch
@@ -32,6 +32,7 @@ from modules.training.optimizer import make_optimizer, set_learning_rate
 from modules.training.parts import Feed, feature_feed, fold_objective, make_network, stored_features, train_sampler
 from modules.training.plan import Plan
 from modules.training.schedule import make_schedule, plateau
+from modules.training.wide_layer import OneOf, Part, WideLayer
 from modules.training.wide_optimizer import WideOptimizer, step_alike
 
 OWN = (  # options in which such heads may differ; all else they share
@@ -105,12 +106,13 @@ def _train_folds(heads: Sequence[Sequence[Head]], starts: Sequence[Start], loade
         teams = [team for team in teams if team.stays()]
         if not teams:
             break
-        wide = _Wide(teams)
+        steps = [step for team in teams for step in team.steps]
+        wide = WideLayer([step.head.layer for step in steps], [step.place for step in steps])
         batches = zip(*(_batches(loader, epoch, shared) for loader in loaders), strict=True)
         _train(wide, teams, batches, range((epoch - 1) * length, epoch * length))
         for place, start in enumerate(starts):
-            steps = [step for part in wide.parts if part.place == place for step in part.steps]
-            for step, values in zip(steps, _validate(wide, place, len(steps), start, shared), strict=True):
+            own = [step for step in steps if step.place == place]
+            for step, values in zip(own, _validate(wide, place, len(own), start, shared), strict=True):
                 step.end_epoch(epoch, values)
 
 
@@ -131,74 +133,6 @@ def linear_tail(network: Network, cut: Cut) -> nn.Linear | None:
         same = all(torch.equal(tail.train(mode)(features), layer(features)) for mode in (True, True, False))
     network.module.train(was)
     return layer if same else None
-
-
-@dataclass(frozen=True, eq=False)
-class _Part:
-    """Heads of one fold that stand together in a _Wide: the fold's place, and theirs."""
-
-    place: int
-    heads: slice
-    steps: Sequence[_Steps]
-
-
-class _Wide:
-    """All heads' layers, (heads, logits, numbers) and (heads, logits), team by team and in these fold by fold, and their gradients.
-
-    The heads' own weights are parts of these, in the same memory.
-    """
-
-    def __init__(self, teams: Sequence[_Team]) -> None:
-        steps = [step for team in teams for step in team.steps]
-        self.weight = torch.stack([step.head.layer.weight.data for step in steps])
-        self.bias = torch.stack([step.head.layer.bias.data for step in steps])
-        for head, step in enumerate(steps):
-            step.head.layer.weight.data, step.head.layer.bias.data = self.weight[head], self.bias[head]
-        self.gradients = torch.empty_like(self.weight), torch.empty_like(self.bias)
-        self.parts: list[_Part] = []
-        for team in teams:
-            for place, own in groupby(team.steps, key=lambda step: step.place):
-                start, found = self.parts[-1].heads.stop if self.parts else 0, list(own)
-                self.parts.append(_Part(place, slice(start, start + len(found)), found))
-
-    def logits(self, parts: Sequence[_Part], features: Mapping[int, torch.Tensor]) -> torch.Tensor:
-        """(batch, heads, logits) of these parts. features: (batch, numbers) of each fold."""
-        found = []
-        for part in parts:
-            weight, bias = self.weight[part.heads], self.bias[part.heads]
-            flat = nn.functional.linear(features[part.place], weight.flatten(0, 1), bias.flatten())
-            found.append(flat.view(len(flat), *bias.shape))
-        return torch.cat(found, dim=1)
-
-    def learn(self, parts: Sequence[_Part], features: Mapping[int, torch.Tensor], of_logits: torch.Tensor) -> None:
-        """The gradients of these parts, from those of what `logits` gave; for layers this simple that takes half of autograd's time."""
-        weight, bias = self.gradients
-        for part, own in zip(parts, torch.split(of_logits, [len(part.steps) for part in parts], dim=1), strict=True):
-            torch.mm(own.flatten(1).t(), features[part.place], out=weight[part.heads].flatten(0, 1))
-            torch.sum(own, dim=0, out=bias[part.heads])
-
-
-class _Fold(nn.Module):
-    """What a _Wide gives for one fold's features."""
-
-    def __init__(self, wide: _Wide, place: int) -> None:
-        super().__init__()
-        self.wide, self.place = wide, place
-        self.parts = [part for part in wide.parts if part.place == place]
-
-    def forward(self, features: torch.Tensor) -> torch.Tensor:
-        return self.wide.logits(self.parts, {self.place: features})
-
-
-class _Own(nn.Module):
-    """One head's logits of what a _Fold gives."""
-
-    def __init__(self, head: int) -> None:
-        super().__init__()
-        self.head = head
-
-    def forward(self, logits: torch.Tensor) -> torch.Tensor:
-        return logits[:, self.head]
 
 
 class _Steps:
@@ -291,35 +225,35 @@ def _batches(loader: Loader, epoch: int, plan: Plan) -> Iterator[Tensors]:
         yield from zip(torch.split(features, size), torch.split(targets, size), strict=True)
 
 
-def _train(wide: _Wide, teams: Sequence[_Team], batches: Iterable[Sequence[Tensors]], numbers: Sequence[int]) -> None:
+def _train(wide: WideLayer, teams: Sequence[_Team], batches: Iterable[Sequence[Tensors]], numbers: Sequence[int]) -> None:
     """An epoch of all heads. batches: of each step, each fold's features and targets. numbers: of the steps, from 0 in the first epoch."""
     steps = [step for team in teams for step in team.steps]
     process = steps[0].head.plan.process
     factors = torch.tensor([[step.factor(number) for step in steps] for number in numbers], device=process.device)
     ends = list(accumulate(len(team.steps) for team in teams))
     slices = [slice(end - len(team.steps), end) for team, end in zip(teams, ends, strict=True)]
-    known: dict[tuple[_Part, ...], list[tuple[Loss, torch.Tensor]]] = {}
+    known: dict[tuple[Part, ...], list[tuple[Loss, torch.Tensor]]] = {}
     for of_folds, of_step in zip(batches, factors, strict=True):
         for parts in _of_one_size(wide.parts, [len(features) for features, _ in of_folds]):
-            losses = known[parts] if parts in known else known.setdefault(parts, _losses(parts, process.device))
+            losses = known[parts] if parts in known else known.setdefault(parts, _losses(parts, steps, process.device))
             _find_gradients(wide, parts, of_folds, losses, process)
         for team, heads in zip(teams, slices, strict=True):
             team.step((wide.weight[heads], wide.bias[heads]), [each[heads] for each in wide.gradients], of_step[heads])
 
 
-def _of_one_size(parts: Sequence[_Part], sizes: Sequence[int]) -> list[tuple[_Part, ...]]:
+def _of_one_size(parts: Sequence[Part], sizes: Sequence[int]) -> list[tuple[Part, ...]]:
     """All parts; those of folds whose batches are of different sizes, as an epoch's last may be, by themselves."""
     return [tuple(part for part in parts if sizes[part.place] == size) for size in dict.fromkeys(sizes[part.place] for part in parts)]
 
 
 def _find_gradients(
-    wide: _Wide, parts: Sequence[_Part], of_folds: Sequence[Tensors], losses: Sequence[tuple[Loss, torch.Tensor]], process: Process
+    wide: WideLayer, parts: Sequence[Part], of_folds: Sequence[Tensors], losses: Sequence[tuple[Loss, torch.Tensor]], process: Process
 ) -> None:
     features = {part.place: of_folds[part.place][0] for part in parts}
     with process.autocast(), torch.no_grad():
         logits = wide.logits(parts, features).float()
     targets = [of_folds[part.place][1].unsqueeze(1) for part in parts]
-    of_heads = torch.cat([each.expand(-1, len(part.steps), *each.shape[2:]) for each, part in zip(targets, parts, strict=True)], dim=1)
+    of_heads = torch.cat([each.expand(-1, len(part), *each.shape[2:]) for each, part in zip(targets, parts, strict=True)], dim=1)
     logits.requires_grad_(True)
     torch.autograd.backward([loss(logits, of_heads) for loss, _ in losses], [heads for _, heads in losses])
     assert logits.grad is not None
@@ -327,15 +261,15 @@ def _find_gradients(
         wide.learn(parts, features, logits.grad)
 
 
-def _losses(parts: Sequence[_Part], device: torch.device) -> list[tuple[Loss, torch.Tensor]]:
-    """The mean loss of all heads that have the same one, and their number, (): a mean over rows, and each head's are as many."""
-    steps = [step for part in parts for step in part.steps]
+def _losses(parts: Sequence[Part], steps: Sequence[_Steps], device: torch.device) -> list[tuple[Loss, torch.Tensor]]:
+    """The mean loss of those heads that have the same one, and their number, (): a mean over rows, and each head's are as many."""
+    own_steps = [step for part in parts for step in steps[part.layers]]
     groups: dict[tuple[object, ...], list[int]] = {}
-    for head, step in enumerate(steps):
+    for head, step in enumerate(own_steps):
         groups.setdefault(step.loss_key, []).append(head)
 
     def of_all(heads: list[int]) -> Loss:
-        objective = steps[heads[0]].objective
+        objective = own_steps[heads[0]].objective
 
         def loss(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
             own, each = (logits, targets) if len(groups) == 1 else (logits[:, heads], targets[:, heads])
@@ -346,13 +280,13 @@ def _losses(parts: Sequence[_Part], device: torch.device) -> list[tuple[Loss, to
     return [(of_all(heads), torch.tensor(float(len(heads)), device=device)) for heads in groups.values()]
 
 
-def _validate(wide: _Wide, place: int, heads: int, start: Start, plan: Plan) -> NDArray[np.float32]:
+def _validate(wide: WideLayer, place: int, heads: int, start: Start, plan: Plan) -> NDArray[np.float32]:
     """(heads, rows, columns) of one fold."""
     if not heads:
         return np.empty((0, len(start.fold.valid_rows), 0), dtype=np.float32)
     device = plan.process.device
     return predict(
-        [_Own(head) for head in range(heads)],
+        [OneOf(head) for head in range(heads)],
         Loader(start.feed.valid.workers, BatchSampler(start.fold.valid_rows, READ_AT_ONCE)).epoch(0),
         start.fold.valid_rows,
         len(plan.samples.task.columns),
@@ -360,7 +294,7 @@ def _validate(wide: _Wide, place: int, heads: int, start: Start, plan: Plan) -> 
         fold_objective(plan, start.fold),
         start.feed.views,
         plan.process,
-        trunks=[_Fold(wide, place)] * heads,
+        trunks=[wide.seeing(place)] * heads,
     ).values
 
 
