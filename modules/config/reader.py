@@ -20,7 +20,7 @@ from modules.config.errors import ConfigError, hint, nearest
 from modules.config.pipeline import PipelineError
 from modules.config.schema import OLD_SPELLINGS, OPTIONS, SEARCH_SPACE, SECTIONS, Config, Option, place
 from modules.config.search_space import why_not_searched
-from modules.config.spaces import Space, parse_space
+from modules.config.spaces import Space, is_space, parse_space
 from modules.config.values import is_single, parse_value
 
 COMMENT = ("#", ";")
@@ -169,7 +169,7 @@ def _build(settings: Iterable[Setting], mistakes: list[str]) -> tuple[Config, li
             values[option.section][option.name] = parse_value(_one_value(setting, option, warnings), option.kind, option.bounds)
         except ValueError as error:
             broken.add((option.section, option.name))
-            mistakes.append(_explain(setting, error))
+            mistakes.append(_explain(setting, error) + _where_ranges_stand(setting, option))
     sections = {name: kind(**values[name]) for name, kind in SECTIONS.items()}
     searched = tuple(space for space in spaces.values() if space is not None)
     config = Config(**sections, search_space=searched, origins=MappingProxyType(origins))
@@ -178,6 +178,12 @@ def _build(settings: Iterable[Setting], mistakes: list[str]) -> tuple[Config, li
     if mistakes:
         raise ConfigError(*dict.fromkeys(mistakes))
     return config, warnings
+
+
+def _where_ranges_stand(setting: Setting, option: Option) -> str:
+    if not is_space(setting.text) or why_not_searched(option):
+        return ""
+    return f"; to search it: [{SEARCH_SPACE}] {option.section}.{option.name} = {setting.text}"
 
 
 def _read_space(setting: Setting, spaces: dict[str, Space | None], mistakes: list[str]) -> None:

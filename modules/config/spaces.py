@@ -11,6 +11,7 @@ from modules.config.values import Bounds, describe, parse_value
 
 RANGES = {"uniform": 2, "loguniform": 2, "randint": 2, "quniform": 3}  # how many numbers stand in the brackets
 LISTS = ("choice", "grid")
+WRITTEN = re.compile(r"([A-Za-z]\w*)\s*\((.*)\)", re.DOTALL)
 FORM = "uniform(low, high), loguniform(low, high), randint(low, high), quniform(low, high, step), choice(a, b, ...) or grid(a, b, ...)"
 
 
@@ -33,9 +34,14 @@ class Space:
         return f"{self.kind}({', '.join(inside)})"
 
 
+def is_space(text: str) -> bool:
+    found = WRITTEN.fullmatch(text.strip())
+    return found is not None and found[1].lower() in (*RANGES, *LISTS)
+
+
 def parse_space(text: str, section: str, name: str, takes: Any, bounds: Bounds) -> Space:
     """takes: the type of its values. Raises ValueError with what was expected, as a phrase."""
-    found = re.fullmatch(r"([A-Za-z]\w*)\s*\((.*)\)", text.strip(), re.DOTALL)
+    found = WRITTEN.fullmatch(text.strip())
     if not found:
         raise ValueError(FORM)
     kind, parts = found[1].lower(), _split(found[2])

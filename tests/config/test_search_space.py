@@ -115,6 +115,13 @@ def test_an_override_sets_no_space() -> None:
     assert line.startswith("override search_space.hyper_params.epochs: the search space stands in an INI")
 
 
+def test_a_range_in_the_options_own_section_is_told_where_it_belongs() -> None:
+    (line,) = mistakes("[hyper_params]\nepochs = randint(3, 8)\n")
+    assert line.endswith("got 'randint(3, 8)'; to search it: [search_space] hyper_params.epochs = randint(3, 8)")
+    (line,) = mistakes("[split]\nfolds = randint(3, 8)\n")
+    assert line.endswith("got 'randint(3, 8)'")
+
+
 def test_a_later_file_changes_a_space_or_takes_it_away() -> None:
     write(NOTES)
     write("[search_space]\nhyper_params.epochs =\nhyper_params.lr_rate = uniform(0.1, 0.2)\n", "more.ini")
