@@ -426,7 +426,9 @@ class Tuning:
     scheduler: Literal["asha", "none"] = option(
         "asha", "asha: a trial that is behind the others after as many epochs ends; none: all train to their end"
     )
-    grace_epochs: int = option(1, "asha: no trial ends before", at_least=1, at_most=MANY)
+    grace_epochs: Literal["auto"] | int = option(
+        "auto", "asha: no trial ends before; auto: a fifth of the longest trial, and one at the full rate", at_least=1, at_most=MANY
+    )
     reduction: int = option(
         3, "asha: about one of so many trials goes on at each look; looks are so many times further apart", at_least=2, at_most=100
     )

@@ -10,6 +10,7 @@ import os
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from modules.prediction.metrics import find_metric
 from modules.reporting.searches import count_trials, describe_trials
 from modules.runs.search import DONE, FAILED, RUNNING, SearchDirectory, Trial
 
+GRACE = 5  # the first look of ASHA comes after one epoch in so many of the longest trial
 RESTARTS = 3  # of a trial whose worker dies
 SECONDS_BETWEEN_TABLES = 30
 ENVIRONMENT = {
@@ -146,19 +148,28 @@ def make_searcher(work: Trialling, known: Sequence[Trial]) -> Searcher | BasicVa
 def make_scheduler(tuning: Tuning, work: Trialling) -> FIFOScheduler:
     if tuning.scheduler == "none":
         return FIFOScheduler()  # type: ignore[no-untyped-call]
-    longest = max(tuning.grace_epochs, most_epochs(work.config))
-    return ASHAScheduler(
-        time_attr=RUNG, max_t=longest, grace_period=tuning.grace_epochs, reduction_factor=tuning.reduction, stop_last_trials=False
-    )
+    grace = grace_of(work.config)
+    longest = max(grace, most_epochs(work.config))
+    return ASHAScheduler(time_attr=RUNG, max_t=longest, grace_period=grace, reduction_factor=tuning.reduction, stop_last_trials=False)
+
+
+def grace_of(config: Config) -> int:
+    """Epochs that every trial trains. auto: scores of a probe, of warm-up or of the very first epochs tell little of what comes."""
+    if isinstance(config.tuning.grace_epochs, int):
+        return config.tuning.grace_epochs
+    rising = ceil(_largest(config, "probe_epochs") + _largest(config, "warmup_epochs"))
+    return max(rising + 1, ceil(most_epochs(config) / GRACE))
 
 
 def most_epochs(config: Config) -> int:
     """That one fold of any trial may train."""
-    longest = {"hyper_params.epochs": config.hyper_params.epochs, "hyper_params.probe_epochs": config.hyper_params.probe_epochs}
-    for space in config.search_space:
-        if space.key in longest:
-            longest[space.key] = max(int(float(each)) for each in (space.texts or space.numbers[:2]))
-    return sum(longest.values())
+    return int(_largest(config, "epochs") + _largest(config, "probe_epochs"))
+
+
+def _largest(config: Config, name: str) -> float:
+    """What an option of [hyper_params] may be in any trial, at most."""
+    found = {space.name: space.texts or space.numbers[:2] for space in config.search_space if space.section == "hyper_params"}
+    return max(map(float, found.get(name, (getattr(config.hyper_params, name),))))
 
 
 class _FailureTold:

@@ -22,6 +22,7 @@ from modules.jobs.ray_tune import (
     drawn_from,
     drawn_text,
     drawn_value,
+    grace_of,
     make_scheduler,
     make_searcher,
     most_epochs,
@@ -95,6 +96,24 @@ def test_lists_are_gone_through_by_the_grid_and_drawn_from_by_others(tmp_path: P
     drawn = drawn_from(work(tmp_path, "tuning.searcher=random", text=lists).config)
     draws = np.random.RandomState(0)
     assert {drawn["hyper_params.batch_size"].sample(random_state=draws) for _ in range(99)} == {"8", "16", "32"}
+
+
+@pytest.mark.parametrize(
+    ("more", "text", "expected"),
+    [
+        (("hyper_params.epochs=5",), "", 1),
+        (("hyper_params.epochs=6",), "", 2),
+        (("hyper_params.epochs=8",), "hyper_params.epochs = randint(5, 50)\n", 10),
+        (("hyper_params.epochs=9", "hyper_params.warmup_epochs=1"), "", 2),
+        (("hyper_params.epochs=9", "hyper_params.warmup_epochs=1.5", "hyper_params.probe_epochs=2"), "", 5),
+        (("hyper_params.epochs=9",), "hyper_params.warmup_epochs = uniform(0, 2.5)\n", 4),
+        (("hyper_params.epochs=9",), "hyper_params.probe_epochs = choice(0, 3, 1)\n", 4),
+        (("hyper_params.epochs=9", "tuning.grace_epochs=7"), "", 7),
+    ],
+)
+def test_no_trial_ends_before_its_score_tells_anything(tmp_path: Path, more: tuple[str, ...], text: str, expected: int) -> None:
+    space = f"[search_space]\nhyper_params.learning_rate = uniform(0.1, 0.2)\n{text}"
+    assert grace_of(work(tmp_path, *more, text=space).config) == expected
 
 
 def test_asha_looks_when_the_config_says_and_never_beyond_the_longest_trial(tmp_path: Path) -> None:
