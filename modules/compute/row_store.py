@@ -16,7 +16,7 @@ import numpy as np
 from filelock import FileLock
 from numpy.typing import NDArray
 
-from modules.compute.storage import write_atomically
+from modules.compute.storage import is_whole, write_sealed
 from modules.config.errors import DataError
 
 Numbers = NDArray[Any]
@@ -26,7 +26,7 @@ NOT_THERE = -1
 
 
 class RowStore:
-    """A folder with `rows.bin`, (rows, numbers) of `dtype`, and `index.npy`, a key and a checksum a row.
+    """A folder with `rows.bin`, (rows, numbers) of `dtype`, and `keys.npy`, a key and a checksum a row.
 
     Several processes may read while one appends: they hold the lock for that. Nothing here is a Python object a row, so
     that worker processes that are forked share all of its memory.
@@ -53,13 +53,17 @@ class RowStore:
 
     def refresh(self) -> None:
         """Takes in what other processes have added. Raises DataError where the folder is damaged."""
-        path = self.path / "index.npy"
+        path = self.path / "keys.npy"
         try:
+            if path.is_file() and not is_whole(path):
+                raise self._damaged("keys.npy is not what was written")
             index = np.load(path, allow_pickle=False) if path.is_file() else _no_rows()
+        except DataError:
+            raise
         except Exception as error:  # numpy reads a header as Python, and takes other files for archives: it may raise anything
-            raise self._damaged(f"index.npy cannot be read ({type(error).__name__})") from None
+            raise self._damaged(f"keys.npy cannot be read ({type(error).__name__})") from None
         if index.dtype != _no_rows().dtype or index.ndim != 1:
-            raise self._damaged("index.npy is of another layout")
+            raise self._damaged("keys.npy is of another layout")
         size = self.size_of(len(index))
         if len(index) and (not self._file.is_file() or self._file.stat().st_size < size):
             raise self._damaged(f"rows.bin is shorter than the {size:,} bytes that its index tells of")
@@ -117,7 +121,7 @@ class RowStore:
         added["key"] = [np.void(key) for key in keys]
         added["sum"] = [zlib.crc32(row) for row in numbers]
         index = np.concatenate([self.index, added])
-        write_atomically(self.path / "index.npy", lambda file: np.save(file, index))
+        write_sealed(self.path / "keys.npy", lambda file: np.save(file, index))
         self.refresh()
 
     def size_of(self, rows: int) -> int:

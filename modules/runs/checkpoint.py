@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import os
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from modules.compute.storage import write_atomically
+from modules.compute.storage import is_whole, write_sealed
 from modules.config.errors import DataError
 from modules.runs.directory import FoldDirectory, RunDirectory
 
 
 def save_checkpoint(path: Path, content: Mapping[str, Any]) -> None:
-    """Writes `content` (tensors and plain values) to `path`: the old file, or the whole new one."""
-    write_atomically(path, lambda file: torch.save(dict(content), file))
+    """Writes `content` (tensors and plain values) to `path`, sealed: the old file, or the whole new one. torch.load reads it too."""
+    write_sealed(path, lambda file: torch.save(dict(content), file))
 
 
 def save_last(directory: FoldDirectory, content: Mapping[str, Any]) -> None:
@@ -48,10 +47,8 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise DataError(f"{path}: no such checkpoint")
     try:
-        with zipfile.ZipFile(path) as archive:
-            damaged = archive.testzip()  # compares every record with the checksum that torch.save wrote
-        if damaged is not None:
-            raise DataError(f"{path}: damaged: the checksum of {damaged} is wrong")
+        if not is_whole(path):
+            raise DataError(f"{path}: damaged, or no checkpoint of Foldini: it does not end in the digest of its content")
         content = torch.load(path, map_location="cpu", weights_only=True)
     except DataError:
         raise

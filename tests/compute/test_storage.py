@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from pathlib import Path
 from typing import BinaryIO
 
+import numpy as np
 import pytest
+import torch
 
-from modules.compute.storage import write_atomically, write_json, write_text
+from modules.compute.storage import is_whole, write_atomically, write_json, write_sealed, write_text
 
 
 @pytest.mark.parametrize("error", [OSError(28, "No space left on device"), KeyboardInterrupt(), ValueError("ours")])
@@ -93,3 +96,22 @@ def test_text_and_json_are_utf_8(tmp_path: Path) -> None:
     write_json(tmp_path / "a.json", {"이름": [1, 0.5, None]})
     assert json.loads((tmp_path / "a.json").read_bytes()) == {"이름": [1, 0.5, None]}
     assert "이름" in (tmp_path / "a.json").read_text(encoding="utf-8")
+
+
+def test_a_sealed_file_is_whole_until_a_bit_or_its_length_changes() -> None:
+    path = Path("sealed")
+    for content in (b"", b"a", bytes(range(256)) * 5000):  # of several chunks
+        write_sealed(path, lambda file: [file.write(content[:3]), file.write(content[3:])])  # noqa: B023 - called at once
+        sealed = path.read_bytes()
+        assert is_whole(path) and sealed.startswith(content) and sealed.endswith(hashlib.sha256(content).digest())
+        for changed in (sealed[:-1], sealed[1:], sealed + b"\0", content, b"", bytes([sealed[0] ^ 1]) + sealed[1:]):
+            path.write_bytes(changed)
+            assert not is_whole(path)
+
+
+def test_torch_and_numpy_read_a_sealed_file_as_their_own() -> None:
+    write_sealed(Path("a.pt"), lambda file: torch.save({"a": torch.arange(5)}, file))
+    write_sealed(Path("a.npy"), lambda file: np.save(file, np.arange(5)))
+    for mapped in (False, True):
+        assert torch.load("a.pt", weights_only=True, mmap=mapped)["a"].tolist() == [0, 1, 2, 3, 4]
+    assert np.load("a.npy").tolist() == [0, 1, 2, 3, 4] and is_whole(Path("a.pt")) and is_whole(Path("a.npy"))

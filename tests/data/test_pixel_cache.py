@@ -461,7 +461,7 @@ def test_two_processes_that_want_it_at_once_decode_each_image_once(images: Image
         process.join(30)
     assert [process.exitcode for process in processes] == [0, 0]
     (store,) = Path("cache/pixels").iterdir()
-    assert (store / "rows.bin").stat().st_size == N * 720 and len(np.load(store / "index.npy")) == N
+    assert (store / "rows.bin").stat().st_size == N * 720 and len(np.load(store / "keys.npy")) == N
     cache = kept(images)
     pixels = cache.open()
     assert all(np.array_equal(pixels.read(row), cache.decode(row)) for row in range(N))

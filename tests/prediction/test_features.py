@@ -373,7 +373,7 @@ def test_a_feature_that_half_floats_cannot_hold_is_told_and_nothing_is_stored(se
     with pytest.raises(OptionError, match=r"a feature of 1e\+06 does not fit float16; use float32, or feature_cache = off$") as refused:
         setting.computed()
     assert str(refused.value).startswith("[model] feature_precision")
-    assert not list(Path("cache").rglob("index.npy"))
+    assert not list(Path("cache").rglob("keys.npy"))
     setting.dtype = "float32"
     assert setting.computed() == N
 

@@ -15,6 +15,7 @@ from sklearn.metrics import roc_auc_score
 
 from modules.data.task import classification
 from modules.reporting.summary import describe_result
+from modules.runs.checkpoint import load_checkpoint, save_checkpoint
 from tests.making import CLASSES, write_config
 from tests.scripts.running import known, make_runs, read, refusal, run_inference
 
@@ -201,8 +202,6 @@ def test_a_run_without_scores_has_no_weights_by_score(weights: str, refitted: Pa
 
 
 def test_what_cannot_be_blended_is_one_line(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    import torch
-
     def refused(*more: str) -> str:
         (line,) = refusal(run_inference, known(root, *more), capsys)
         return line
@@ -216,17 +215,15 @@ def test_what_cannot_be_blended_is_one_line(root: Path, capsys: pytest.CaptureFi
     edit_result(root / "runs/two", task=other)
     for number in (0, 1):
         path = root / f"runs/two/fold{number}/best.pt"
-        torch.save({**torch.load(path, weights_only=True), "task": other}, path)
+        save_checkpoint(path, {**load_checkpoint(path), "task": other})
     assert refused("inference.run=one,two") == "one and two cannot be blended: their classes differ (the same ones in another order)"
 
 
 def test_d4_is_refused_for_a_run_that_is_not_square(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    import torch
-
     for number in (0, 1):
         path = root / f"runs/two/fold{number}/best.pt"
-        checkpoint = torch.load(path, weights_only=True)
-        torch.save({**checkpoint, "preprocessing": {**checkpoint["preprocessing"], "size": [32, 40]}}, path)
+        checkpoint = load_checkpoint(path)
+        save_checkpoint(path, {**checkpoint, "preprocessing": {**checkpoint["preprocessing"], "size": [32, 40]}})
     lines = refusal(run_inference, known(root, "inference.run=one,two", "inference.tta=d4"), capsys)
     assert lines == ["override inference.tta: d4 turns images by a quarter, and those of two are 32 x 40; use hvflip"]
 

@@ -15,7 +15,7 @@ from PIL import Image
 from sklearn.metrics import accuracy_score, log_loss
 
 from modules.data.task import classification
-from modules.runs.checkpoint import load_checkpoint
+from modules.runs.checkpoint import load_checkpoint, save_checkpoint
 from tests.digests import digest_tensors
 from tests.making import fast, make_contest, write_config
 from tests.scripts.running import digests, history, read, refusal, run_inference, run_train
@@ -308,9 +308,9 @@ def test_missing_foreign_and_reordered_folds_are_refused(copied: tuple[Path, lis
     first.unlink()
     assert refusal(run_inference, arguments, capsys) == [f"{first}: missing; the run has folds 0, 1"]
     content = load_checkpoint(second)
-    torch.save({**content, "fold": 0, "run_id": "of another run"}, first)
+    save_checkpoint(first, {**content, "fold": 0, "run_id": "of another run"})
     assert refusal(run_inference, arguments, capsys) == [f"{first}: this checkpoint is of another run"]
-    torch.save({**content, "fold": 0, "task": classification("label", ("dog", "cat", "eel")).to_dict()}, first)
+    save_checkpoint(first, {**content, "fold": 0, "task": classification("label", ("dog", "cat", "eel")).to_dict()})
     assert refusal(run_inference, arguments, capsys) == [f"{first}: its classes, or their order, are not those of the run"]
     first.write_bytes(kept[0][:-2000])
     assert refusal(run_inference, arguments, capsys)[0].startswith(f"{first}: damaged")

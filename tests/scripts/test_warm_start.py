@@ -21,7 +21,7 @@ from modules.data.splits import Fold
 from modules.data.task import classification
 from modules.jobs.preparation import prepare
 from modules.reporting.sinks import Silence
-from modules.runs.checkpoint import load_checkpoint
+from modules.runs.checkpoint import load_checkpoint, save_checkpoint
 from modules.runs.directory import RunDirectory
 from modules.training.parts import make_network
 from tests.digests import digest_tensors
@@ -142,7 +142,7 @@ def test_repeated_folds_are_compared_fold_by_fold(earlier: tuple[Path, list[str]
     trained = load_checkpoint(plan.pretrained.run.fold(0).best)
     for number in range(4):
         run.fold(number).path.mkdir()
-        torch.save({**trained, "fold": number}, run.fold(number).best)
+        save_checkpoint(run.fold(number).best, {**trained, "fold": number})
     warm = replace(plan.pretrained, run=run, result={**plan.pretrained.result, "fold_numbers": [0, 1, 2, 3]})
     one = {number: plan.samples.ids.tolist().index(name) for name, number in rows}
     warm.check_folds(plan.samples, [Fold(number, np.arange(0), np.array([row])) for number, row in one.items() if number >= 0])
@@ -242,7 +242,7 @@ def test_every_folds_checkpoint_is_looked_at_before_the_first_of_them_trains(
             "another run": {"run_id": "x"},
             "another class order": {"task": classification("label", ("dog", "cat", "eel")).to_dict()},
         }
-        torch.save({**load_checkpoint(best), **change[fault]}, best)
+        save_checkpoint(best, {**load_checkpoint(best), **change[fault]})
     (line,) = refusal(run_train, [*arguments, f"model.pretrained={part}", "settings.run_name=begun", "--quiet"], capsys)
     told = {
         "a flipped bit": "damaged",

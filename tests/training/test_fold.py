@@ -29,7 +29,7 @@ from modules.models.objectives import Objective
 from modules.prediction.logits import task_objective
 from modules.prediction.metrics import METRICS, Metric
 from modules.prediction.predictions import load_predictions
-from modules.runs.checkpoint import load_checkpoint
+from modules.runs.checkpoint import load_checkpoint, save_checkpoint
 from modules.runs.directory import FoldDirectory
 from modules.runs.records import EpochRecord, FoldResult
 from modules.training import fold as fold_module
@@ -367,7 +367,7 @@ def test_a_checkpoint_of_something_else_is_refused_and_left_alone(contest: Path,
     with pytest.raises(KeyboardInterrupt):
         train(plan, "fold0", stop=1)
     directory = FoldDirectory(Path("fold0"))
-    torch.save({**torch.load(directory.last, weights_only=True), **change}, directory.last)
+    save_checkpoint(directory.last, {**load_checkpoint(directory.last), **change})
     kept = directory.last.read_bytes()
     with pytest.raises(DataError, match=message):
         train(plan, "fold0")
@@ -381,8 +381,8 @@ def test_a_checkpoint_that_nothing_can_go_on_from_is_refused_in_one_line(contest
     with pytest.raises(KeyboardInterrupt):
         train(plan, "fold0", stop=1)
     directory = FoldDirectory(Path("fold0"))
-    best = torch.load(directory.best, weights_only=True)
-    torch.save(best if content == "best" else {"model": best["model"]}, directory.last)
+    best = load_checkpoint(directory.best)
+    save_checkpoint(directory.last, best if content == "best" else {"model": best["model"]})
     with pytest.raises(DataError, match=r"last\.pt: ") as caught:
         train(plan, "fold0")
     assert len(caught.value.lines) == 1
