@@ -10,6 +10,7 @@ import socket
 import sys
 import sysconfig
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,13 +27,20 @@ class Done:
 
 
 def run_forked(script: Callable[[], int], seconds: float = 300) -> Done:
-    """Calls `script`, which returns an exit status, in a new session, and waits. What it patches stays there."""
+    """Calls `script`, which returns an exit status, in a new session, and waits. What it patches stays there.
+
+    After `seconds` it is killed, with all processes that it started.
+    """
     outputs = Path("forked.out"), Path("forked.err")
-    process = multiprocessing.get_context("fork").Process(target=_alone, args=(script, *outputs))
+    context = multiprocessing.get_context("fork")
+    begun = context.Event()
+    process = context.Process(target=_alone, args=(script, begun.set, *outputs))
     process.start()
+    begun.wait(60)
     process.join(seconds)
     if process.is_alive():
-        process.kill()
+        with suppress(ProcessLookupError):
+            os.killpg(process.ident or 0, signal.SIGKILL)
         process.join()
     assert process.exitcode is not None
     return Done(process.exitcode, *(output.read_text(encoding="utf-8") for output in outputs))
@@ -73,11 +81,12 @@ def _refuse(*arguments: object, **keywords: object) -> None:
     raise OSError("the network was asked")
 
 
-def _alone(script: Callable[[], int], *outputs: Path) -> None:
+def _alone(script: Callable[[], int], say_begun: Callable[[], None], *outputs: Path) -> None:
     os.setsid()
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     for number, (name, output) in enumerate(zip(("stdout", "stderr"), outputs, strict=True), 1):
         with open(output, "wb") as file:
             os.dup2(file.fileno(), number)
         setattr(sys, name, open(number, "w", encoding="utf-8", buffering=1, closefd=False))  # noqa: SIM115 - not what pytest listens to
+    say_begun()
     sys.exit(script())
