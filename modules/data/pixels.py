@@ -121,6 +121,8 @@ def _open(path: Path) -> Image.Image:
     if not path.is_file():
         raise DataError(f"{path}: no such file{_same_name(path)}")
     image = Image.open(path)
+    if image.format == "TIFF":
+        image.filename = ""  # Pillow maps a file whose name it has, and takes rows for columns where EXIF turns that by a quarter
     if image.width * image.height > MAX_PIXELS:
         image.close()
         raise DataError(f"{path}: {image.width} x {image.height} pixels are over the limit of {MAX_PIXELS:,}")
@@ -153,7 +155,7 @@ def _read_size(path: Path) -> Size | None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             with _open(path) as image:
-                turned = image.getexif().get(ExifTags.Base.Orientation, 1) >= 5
+                turned = image.format != "TIFF" and image.getexif().get(ExifTags.Base.Orientation, 1) >= 5  # Pillow turned a TIFF's size
                 return Size(image.width, image.height) if turned else Size(image.height, image.width)
     except Exception:  # decoders raise anything on damaged files; what is wrong with them is told elsewhere
         return None

@@ -16,7 +16,7 @@ from PIL import Image
 
 from modules.config.errors import DataError
 from modules.config.values import Size
-from modules.data.pixels import MAX_PIXELS, check_header, check_headers, check_pixels, read_image, resize_image
+from modules.data.pixels import MAX_PIXELS, check_header, check_headers, check_pixels, read_image, read_sizes, resize_image
 
 Array = NDArray[Any]
 
@@ -104,6 +104,20 @@ def test_the_orientation_of_grey_and_16_bit_images_is_applied_too(orientation: i
     Image.fromarray(stored).save("a.png", exif=exif(orientation))
     expected = ORIENTATIONS[orientation](np.arange(12 * 20, dtype=np.uint8).reshape(12, 20))
     assert np.array_equal(read_image(Path("a.png"), 1)[..., 0], expected)
+
+
+@pytest.mark.parametrize("orientation", ORIENTATIONS)
+@pytest.mark.parametrize("mode", ["1", "L", "P", "RGB", "RGBA", "CMYK", "I;16"])
+def test_a_tiff_of_any_mode_is_turned_and_so_is_its_size(mode: str, orientation: int) -> None:
+    """Pillow 13 reads those of an uncompressed file in rows of the wrong length where it is given the file's name."""
+    grey = np.arange(12 * 20, dtype=np.uint8).reshape(12, 20)
+    deep, colour = Image.fromarray(grey.astype(np.uint16) * 257), Image.fromarray(np.repeat(grey[..., None], 3, axis=2))
+    stored = deep if mode == "I;16" else colour.convert(mode)
+    stored.save("plain.png" if mode != "CMYK" else "plain.tif")
+    stored.save("a.tif", exif=exif(orientation))
+    expected = ORIENTATIONS[orientation](read_image(Path("plain.png" if mode != "CMYK" else "plain.tif"), 3))
+    assert np.array_equal(read_image(Path("a.tif"), 3), expected)
+    assert read_sizes([Path("a.tif")]) == [Size(*expected.shape[:2])]
 
 
 @pytest.mark.parametrize("value", [0, 9, 65535])
