@@ -11,7 +11,7 @@ from modules.config.errors import OptionError, counted, shorten
 from modules.config.schema import Split
 from modules.data.multilabel import deal, mark_labels
 from modules.data.samples import Rows, Samples
-from modules.data.strata import LABELLED, check_counts, strata_of
+from modules.data.strata import LABELLED, by_occurrence, check_counts, strata_of
 
 FINEST_HOLDOUT = 20  # parts that whole groups are dealt into, of which some are held out
 
@@ -33,7 +33,7 @@ def hold_out(samples: Samples, split: Split, method: str, seed: int) -> list[Row
         raise OptionError("split", "method", f"holdout needs two samples of every class; there is one of {names}")
     try:
         splitter = StratifiedShuffleSplit(n_splits=1, test_size=split.holdout, random_state=seed)
-        _, valid = next(splitter.split(np.zeros(len(samples)), kept))
+        _, valid = next(splitter.split(np.zeros(len(samples)), by_occurrence(kept)))
     except ValueError:
         share = f"{split.holdout:g} of {len(samples)} samples"
         raise OptionError("split", "holdout", f"{share} leaves fewer than one of each of {len(counts)} classes on a side") from None
@@ -66,5 +66,5 @@ def _hold_out_groups(samples: Samples, split: Split, seed: int) -> Rows:
     splitter = StratifiedGroupKFold(n_splits=parts, shuffle=True, random_state=seed)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # of a class with fewer samples than parts; check_folds looks at what came out
-        pairs = list(splitter.split(np.zeros(len(samples)), kept, samples.groups))
+        pairs = list(splitter.split(np.zeros(len(samples)), by_occurrence(kept), samples.groups))
     return np.concatenate([valid for _, valid in pairs[:held]])

@@ -35,6 +35,7 @@ def deal(marks: csr_array, shares: Sequence[float], seed: int, groups: Text | No
     there are as many groups as parts.
     """
     rng = np.random.default_rng(seed)
+    marks = _by_occurrence(marks)
     names, members = np.unique(np.arange(marks.shape[0]) if groups is None else groups, return_inverse=True)
     count = len(names)
     order = rng.permutation(count)
@@ -42,6 +43,14 @@ def deal(marks: csr_array, shares: Sequence[float], seed: int, groups: Text | No
     totals = csr_array((np.ones(len(members), dtype=np.int64), (members, np.arange(len(members)))), (count, len(members))) @ marks
     parts = _deal_groups(totals, np.bincount(members, minlength=count), shares, random.Random(int(rng.integers(2**32))))
     return np.asarray(parts[members])
+
+
+def _by_occurrence(marks: csr_array) -> csr_array:
+    """With the labels in the order of the rows that have them: what they are called changes no part."""
+    columns = marks.tocsc()
+    columns.sort_indices()
+    rows = _lists(columns.indices, columns)
+    return csr_array(columns[:, sorted(range(len(rows)), key=rows.__getitem__)])
 
 
 def _deal_groups(totals: csr_array, sizes: Rows, shares: Sequence[float], chance: random.Random) -> Rows:

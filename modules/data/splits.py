@@ -19,7 +19,7 @@ from modules.config.schema import Split
 from modules.data.holdout import hold_out
 from modules.data.multilabel import deal, mark_labels
 from modules.data.samples import Rows, Samples, Text
-from modules.data.strata import GROUPED, LABELLED, check_counts, strata_of
+from modules.data.strata import GROUPED, LABELLED, by_occurrence, check_counts, strata_of
 from modules.data.task import absent_classes
 
 NEVER = -1  # the fold, in tables, of what no fold validates
@@ -51,10 +51,11 @@ def make_folds(samples: Samples, split: Split, seed: int, declared: Text | None 
     kfold, stratified, group, stratified_group, multilabel_stratified: `folds` folds, `repeats` times; each time every row is
     validated by exactly one. holdout: one fold, `repeats` times, stratified, groups whole. predefined: as `declared`, the (N,) cells of
     fold_column, says. none: one fold that trains on everything. Raises OptionError or DataError where there are too few
-    samples of a class, or too few groups, and names them.
+    samples of a class, or too few groups, and names them. The order of the samples changes no fold, nor do the names of classes.
     """
     method = resolve_method(split, samples)
     own = np.arange(len(samples)) if samples.extra is None else np.flatnonzero(~samples.extra)
+    own = own[_in_order(samples.ids[own])]
     mine = samples.take(own)
     if method == "none":
         validated = {0: np.empty(0, dtype=np.int64)}
@@ -68,6 +69,11 @@ def make_folds(samples: Samples, split: Split, seed: int, declared: Text | None 
     folds = tuple(make_fold(samples, number, own[np.sort(rows)]) for number, rows in validated.items())
     check_folds(samples, folds, method, split.repeats)
     return folds
+
+
+def _in_order(ids: Text) -> Rows:
+    """The rows in the order of their ids, numbers of more digits behind those of fewer."""
+    return np.lexsort((ids, np.char.str_len(ids)))
 
 
 def make_fold(samples: Samples, number: int, valid_rows: Rows) -> Fold:
@@ -174,7 +180,10 @@ def _by(splitter: Any, samples: Samples, split: Split, seed: int) -> list[Rows]:
     """As a splitter of scikit-learn has it."""
     groups = samples.groups if splitter in (GroupKFold, StratifiedGroupKFold) else None
     stratifies = splitter in (StratifiedKFold, StratifiedGroupKFold)
-    kept = strata_of(samples, split.bins, lambda counts: int(counts.max()) >= split.folds) if stratifies else None
+    kept = by_occurrence(strata_of(samples, split.bins, lambda counts: int(counts.max()) >= split.folds)) if stratifies else None
+    if kept is not None and np.bincount(kept).max() < split.folds:
+        fault = f"no combination of labels has {split.folds} samples, one for each fold; use multilabel_stratified, or kfold"
+        raise OptionError("split", "method", fault)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # of a stratum with fewer samples than folds
         pairs = list(splitter(n_splits=split.folds, shuffle=True, random_state=seed).split(np.zeros(len(samples)), kept, groups))

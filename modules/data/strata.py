@@ -31,6 +31,12 @@ def strata(samples: Samples, bins: int) -> Rows:
     return positions(targets)
 
 
+def by_occurrence(numbers: Rows) -> Rows:
+    """The same parts, numbered in the order in which they first occur: what classes are called changes no fold."""
+    _, first, inverse = np.unique(numbers, return_index=True, return_inverse=True)
+    return np.asarray(np.argsort(np.argsort(first))[inverse], dtype=np.int64)
+
+
 def strata_of(samples: Samples, bins: int, suits: Callable[[Rows], bool]) -> Rows:
     """`strata`, of numbers with fewer bins than `bins` where the counts of so many do not suit."""
     found = strata(samples, bins)
