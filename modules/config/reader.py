@@ -63,7 +63,7 @@ def _read_file(path: Path, mistakes: list[str]) -> list[Setting]:
     except OSError as error:
         mistakes.append(f"{path}: cannot be read: {error.strerror}")
         return []
-    lines = [line.rstrip("\r") for line in text.split("\n")]
+    lines = re.split(r"\r\n?|\n", text)
     places, headers, readable = _find_places(path, lines, mistakes)
     parser = RawConfigParser(
         interpolation=None,

@@ -182,6 +182,15 @@ def test_byte_order_mark_and_windows_line_ends_change_nothing() -> None:
     assert read(b"\xef\xbb\xbf" + text.replace("\n", "\r\n").encode()) == plain
 
 
+def test_lines_that_end_in_a_carriage_return_alone_are_lines() -> None:
+    text = "[settings]\n; old Macs\nseed = 7\n"
+    assert read(text.replace("\n", "\r").encode()) == read(text)
+    assert mistakes("[settings]\r; x\rseed = a\r[sittings]\r") == [
+        f"config.ini:4 [sittings]: unknown section (did you mean settings?); there are {', '.join(OPTIONS)}, search_space",
+        "config.ini:3 [settings] seed: expected an integer >= 0 and <= 9223372036854775807, got 'a'",
+    ]
+
+
 def test_line_numbers_are_right_with_windows_line_ends() -> None:
     (line,) = mistakes("[settings]\r\n\r\n; x\r\nseed = a\r\n")
     assert line.startswith("config.ini:4 [settings] seed: ")
