@@ -15,6 +15,7 @@ from tests.faults.kill import run_jobs
 from tests.faults.mutants import MUTANTS, misplaced, try_mutants
 from tests.faults.options import ACCEPTED, BOTH, TOLD, try_files, try_options
 from tests.faults.splits import try_tables
+from tests.faults.tables import try_tables as read_tables
 from tests.faults.writes import run_job
 from tests.making import make_contest
 
@@ -69,6 +70,11 @@ def test_every_mistake_in_an_ini_is_told_and_what_is_read_prints_stably(every: i
     found: Counter[str] = Counter()
     assert not try_options(found, every) + try_files(files, 1, found)
     assert found[TOLD] + found[ACCEPTED] == found[BOTH] and min(found[TOLD], found[ACCEPTED]) > 100
+
+
+def test_tables_are_read_to_the_letter_or_refused_in_a_line() -> None:
+    count, faults = read_tables()
+    assert count > 300 and not faults
 
 
 @pytest.mark.parametrize("count", [40, pytest.param(1000, marks=pytest.mark.slow)])
