@@ -89,7 +89,7 @@ def test_seeded_bugs_have_their_place() -> None:
     assert {str(row) for row in range(1, 23)} | {"2b"} <= rows
 
 
-@pytest.mark.parametrize("only", ["patience waits", pytest.param("", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("only", ["a file is written in place", pytest.param("", marks=pytest.mark.slow)])
 def test_seeded_bugs_are_caught(only: str) -> None:
     found = try_mutants([each for each in MUTANTS if only in each.what], processes=1)
     missed = [each for each, caught in found.items() if not caught]
