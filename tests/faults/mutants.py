@@ -17,7 +17,7 @@ from pathlib import Path
 from queue import Queue
 
 PROJECT = Path(__file__).parents[2]
-NEEDED = ("modules", "tests", "data", "configs", "pyproject.toml", "train.py", "inference.py", "look.py", "tune.py", "config.ini")
+NEEDED = ("modules", "tests", "configs", "pyproject.toml", "train.py", "inference.py", "look.py", "tune.py", "config.ini")
 SECONDS = 900  # that the tests of one bug may take
 
 

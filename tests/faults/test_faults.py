@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from tests.faults.damage import damage_files, try_pickles
@@ -17,7 +18,8 @@ from tests.faults.options import ACCEPTED, BOTH, TOLD, try_files, try_options
 from tests.faults.splits import try_tables
 from tests.faults.tables import try_tables as read_tables
 from tests.faults.writes import run_job
-from tests.making import make_contest
+from tests.making import fast, make_contest, write_config
+from tests.scripts.running import refusal, run_inference, run_train
 
 SHORT_KILLS = ("training", "inference")
 
@@ -63,6 +65,30 @@ def test_generated_images_are_read_as_declared_or_refused_by_name() -> None:
     tried = try_corpus(cases)
     assert len(cases) >= 500 and not tried.faults, describe(cases, tried)
     assert tried.read > 300 and tried.refused > 200
+
+
+def test_a_contest_of_such_images_trains_on_those_that_can_be_read_and_predicts_nothing_while_one_cannot(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    cases = [case for case in corpus(2) if case.tolerance is not None and not case.may_be_refused]
+    Path("train").mkdir()
+    for case in cases:
+        Path("train", case.name).write_bytes(case.content)
+    table = pd.DataFrame({"id": [case.name for case in cases], "label": [("a", "b")[number % 2] for number in range(len(cases))]})
+    table.to_csv("train.csv", index=False)
+    table[["id"]].to_csv("test.csv", index=False)
+    table.to_csv("sample_submission.csv", index=False)
+    write_config(Path("config.ini"), "[data]\nbad_images = skip\ntest_csv = test.csv\ntest_images = train\n")
+    arguments = ["config.ini", *fast(Path(), "hyper_params.epochs=1", "settings.run_name=a", "data.image_suffix="), "--quiet"]
+    readable = [case.name for case in cases if case.expected is not None]
+    assert run_train(*arguments) == 0
+    assert f"{len(cases) - len(readable)} training images are left out" in capsys.readouterr().err
+    assert sorted(pd.read_csv("runs/a/oof.csv", dtype=str, keep_default_na=False)["id"]) == sorted(readable)
+    (line, *_) = refusal(
+        run_inference, ["config.ini", "settings.gpu=false", "data.source=csv", "inference.run=a", f"settings.data_path={Path()}"], capsys
+    )
+    assert any(line.startswith(f"train/{case.name}: ") for case in cases if case.expected is None)
+    assert not list(Path().glob("submissions/*"))
 
 
 @pytest.mark.parametrize(("every", "files"), [(5, 300), pytest.param(1, 3000, marks=pytest.mark.slow)])
