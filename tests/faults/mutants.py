@@ -213,13 +213,13 @@ def is_caught(each: Mutant, folder: Path) -> bool:
     sound = path.read_text(encoding="utf-8")
     path.write_text(sound.replace(each.old, each.new), encoding="utf-8")
     try:
-        return run_tests(each.tests, folder) != 0
+        return bool(failures(each.tests, folder))
     finally:
         path.write_text(sound, encoding="utf-8")
 
 
-def run_tests(tests: Sequence[str], folder: Path) -> int:
-    """pytest's status in that copy: 0 where all pass. Raises AssertionError where there was nothing to run."""
+def failures(tests: Sequence[str], folder: Path) -> str:
+    """What pytest says at last of the tests in that copy; blank where all pass. Raises AssertionError where there was nothing to run."""
     command = [
         sys.executable,
         "-m",
@@ -237,7 +237,7 @@ def run_tests(tests: Sequence[str], folder: Path) -> int:
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"}
     done = subprocess.run([*command, *tests], cwd=folder, env=environment, capture_output=True, text=True, timeout=SECONDS, check=False)
     assert done.returncode in (0, 1, 2), done.stdout + done.stderr  # 2: a file of tests cannot be imported
-    return done.returncode
+    return done.stdout[-1000:] if done.returncode else ""
 
 
 def try_mutants(chosen: Sequence[Mutant], processes: int) -> dict[Mutant, bool]:
@@ -258,7 +258,7 @@ def try_mutants(chosen: Sequence[Mutant], processes: int) -> dict[Mutant, bool]:
                 folders.put(folder)
 
         tests = sorted({test for each in chosen for test in each.tests})
-        assert run_tests(tests, folders.queue[0]) == 0, "the tests fail without any bug"
+        assert not (told := failures(tests, folders.queue[0])), f"the tests fail without any bug: {told}"
         with ThreadPoolExecutor(processes) as pool:
             return dict(zip(chosen, pool.map(attempt, chosen), strict=True))
 
