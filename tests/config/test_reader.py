@@ -187,7 +187,7 @@ def test_lines_that_end_in_a_carriage_return_alone_are_lines() -> None:
     assert read(text.replace("\n", "\r").encode()) == read(text)
     assert mistakes("[settings]\r; x\rseed = a\r[sittings]\r") == [
         f"config.ini:4 [sittings]: unknown section (did you mean settings?); there are {', '.join(OPTIONS)}, search_space",
-        "config.ini:3 [settings] seed: expected an integer >= 0 and <= 9223372036854775807, got 'a'",
+        "config.ini:3 [settings] seed: expected an integer >= 0 and <= 4294967295, got 'a'",
     ]
 
 
