@@ -185,7 +185,7 @@ def test_byte_order_mark_and_windows_line_ends_change_nothing() -> None:
 def test_lines_that_end_in_a_carriage_return_alone_are_lines() -> None:
     text = "[settings]\n; old Macs\nseed = 7\n"
     assert read(text.replace("\n", "\r").encode()) == read(text)
-    assert mistakes("[settings]\r; x\rseed = a\r[sittings]\r") == [
+    assert list(mistakes("[settings]\r; x\rseed = a\r[sittings]\r")) == [
         f"config.ini:4 [sittings]: unknown section (did you mean settings?); there are {', '.join(OPTIONS)}, search_space",
         "config.ini:3 [settings] seed: expected an integer >= 0 and <= 4294967295, got 'a'",
     ]
