@@ -182,7 +182,7 @@ def _is_over(plan: Plan, progress: Progress, records: list[EpochRecord]) -> bool
 
 
 def _commit(plan: Plan, directory: FoldDirectory, learner: Learner, step: int, progress: Progress, records: list[EpochRecord]) -> None:
-    """best.pt first: a kill between the two leaves last.pt an epoch behind, and that epoch is done again, equally.
+    """last.pt last: a kill before it leaves it an epoch behind, and that epoch is done again, equally, and told again.
 
     Where there is a moving average, best.pt and kept epochs hold its weights alone; last.pt holds both.
     """
@@ -215,8 +215,8 @@ def _commit(plan: Plan, directory: FoldDirectory, learner: Learner, step: int, p
         "progress": asdict(progress),
         "history": [asdict(record) for record in records],
     }
-    save_last(directory, {**shared, **going_on})
     write_history(directory.history, records)
+    save_last(directory, {**shared, **going_on})
 
 
 def _restore(learner: Learner, state: Mapping[str, Any]) -> int:

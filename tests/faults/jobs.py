@@ -18,7 +18,7 @@ from modules.prediction.submission import LEDGER
 from modules.reporting.sinks import Silence
 from tests.making import fast, write_config
 from tests.scripts.forked import run_forked
-from tests.scripts.running import digests, read, run_inference, run_train
+from tests.scripts.running import digests, history, read, run_inference, run_train
 from tests.tiny import DROPPING
 
 BEGUN = "begun.txt"  # a line an epoch whose training began
@@ -73,7 +73,8 @@ def _infer() -> int:
 
 
 def _trained() -> Any:
-    return digests(Path("runs/a")), _submissions()
+    histories = [[(row["epoch"], row["valid_loss"], row["score"]) for row in history(Path("runs/a"), fold)] for fold in (0, 1)]
+    return digests(Path("runs/a")), histories, _submissions()
 
 
 def _submissions() -> set[str]:

@@ -110,8 +110,14 @@ def digests(directory: FoldDirectory) -> dict[str, Any]:
         "step": last["step"],
         "progress": last["progress"],
         "history": [{key: value for key, value in row.items() if "second" not in key} for row in last["history"]],
+        "history.csv": [{key: value for key, value in row.items() if "second" not in key} for row in told(directory)],
         "predictions": directory.predictions.read_bytes(),
     }
+
+
+def told(directory: FoldDirectory) -> list[dict[str, str]]:
+    with open(directory.history, newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
 
 
 @pytest.fixture
@@ -275,13 +281,14 @@ def pull_the_plug() -> None:
     raise KeyboardInterrupt
 
 
-@pytest.mark.parametrize("before", ["save_last", "write_history", "_predict_validation"])
+@pytest.mark.parametrize(
+    ("before", "at"), [("save_last", 1), ("save_last", 3), ("write_history", 1), ("write_history", 3), ("_predict_validation", 0)]
+)
 def test_a_fold_stopped_between_two_files_comes_to_the_same_result(
-    uninterrupted: tuple[Plan, dict[str, Any]], before: str, monkeypatch: pytest.MonkeyPatch
+    uninterrupted: tuple[Plan, dict[str, Any]], before: str, at: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plan, expected = uninterrupted
     real, calls = getattr(fold_module, before), iter(range(100))
-    at = 0 if before == "_predict_validation" else 1
 
     def stop(*arguments: Any) -> Any:
         return pull_the_plug() if next(calls) == at else real(*arguments)
