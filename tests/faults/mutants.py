@@ -91,7 +91,7 @@ MUTANTS = (
         'values["mean"], values["std"] = (0.5,) * len(values["mean"]), (0.5,) * len(values["std"])', "data/test_preprocessing"),
     mutant("10", "validation sees the training transforms", "training/parts",
         '_valid_sampler(plan, fold), "valid", (plan.config.settings.seed, "valid"))',
-        '_valid_sampler(plan, fold), "train", (plan.config.settings.seed, "valid"))', "training/test_parts", "training/test_fold"),
+        '_valid_sampler(plan, fold), "train", (plan.config.settings.seed, "valid"))', "scripts/test_main_job"),
     mutant("10", "the loss is a mean of batches, not of images", "prediction/predict",
         "targets) * len(first_time))", "targets) * (len(rows) / max(1, len(rows) // 8)))", "prediction/test_predict"),
     mutant("10", "validation drops out", "prediction/predict",

@@ -103,6 +103,17 @@ def test_a_table_without_predictions_is_refused(tmp_path: Path) -> None:
         load_predictions(tmp_path / "p.csv", classification("label", ("a", "b")))
 
 
+@pytest.mark.parametrize("classes", [("b", "a"), ("a", "c"), ("a", "b", "c"), ("a",)])
+def test_a_table_of_other_classes_or_of_another_order_is_refused(classes: tuple[str, ...], tmp_path: Path) -> None:
+    """Else one class's probabilities would be taken for another's."""
+    save_predictions(
+        tmp_path / "p.csv", Predictions(np.array(["x"]), classification("label", ("a", "b")), np.array([[0.7, 0.3]], np.float32))
+    )
+    assert load_predictions(tmp_path / "p.csv", classification("label", ("a", "b"))).values.tolist() == [[np.float32(0.7), np.float32(0.3)]]
+    with pytest.raises(DataError, match=r"p\.csv: its classes, or their order, are not those of the run$"):
+        load_predictions(tmp_path / "p.csv", classification("label", classes))
+
+
 @pytest.mark.parametrize("cell", ["", "half", "0.5.5"])
 def test_a_damaged_cell_is_told(cell: str, tmp_path: Path) -> None:
     (tmp_path / "p.csv").write_text(f"id,prediction,p:a,p:b\nx,a,{cell},0.5\n")
