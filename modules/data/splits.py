@@ -66,7 +66,7 @@ def make_folds(samples: Samples, split: Split, seed: int, declared: Text | None 
         split_once = hold_out if method == "holdout" else _divide
         seeds = [seed, *(derive_seed(seed, repeat, "repeat") % 2**32 for repeat in range(1, split.repeats))]
         validated = dict(enumerate(chain.from_iterable(split_once(mine, split, method, each) for each in seeds)))
-    folds = tuple(make_fold(samples, number, own[np.sort(rows)]) for number, rows in validated.items())
+    folds = tuple(make_fold(samples, number, np.sort(own[rows])) for number, rows in validated.items())
     check_folds(samples, folds, method, split.repeats)
     return folds
 

@@ -163,6 +163,7 @@ def test_the_order_of_the_rows_and_the_names_of_the_classes_change_no_fold(metho
         assert other.targets is not None
         targets = other.targets[:, order] if other.targets.ndim == 2 else order[other.targets]
         for each in (other, replace(other, targets=targets)):
+            assert all((np.diff(fold.valid_rows) > 0).all() and (np.diff(fold.train_rows) > 0).all() for fold in make_folds(each, split, 7))
             assert [set(each.ids[fold.valid_rows]) for fold in make_folds(each, split, 7)] == expected
 
 

@@ -92,6 +92,8 @@ def faults_of(samples: Samples, split: Split, rng: np.random.Generator) -> tuple
     for fold in folds:
         if not len(fold.valid_rows) or not len(fold.train_rows):
             faults.append(f"fold {fold.number} is empty")
+        if any((np.diff(rows) <= 0).any() for rows in (fold.valid_rows, fold.train_rows)):
+            faults.append(f"rows of fold {fold.number} are not in ascending order")
         if set(fold.valid_rows) & set(fold.train_rows) or len(fold.valid_rows) + len(fold.train_rows) != len(samples):
             faults.append(f"fold {fold.number} does not divide the rows")
         if keeps_groups(samples, split) and set(samples.groups[fold.valid_rows]) & set(samples.groups[fold.train_rows]):  # type: ignore[index]

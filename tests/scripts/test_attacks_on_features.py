@@ -114,7 +114,7 @@ def test_a_full_disk_is_told_in_a_line_and_the_run_goes_on_when_there_is_room(
         def no_room(*_: Any) -> None:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-        full.setattr(row_store, "write_atomically", no_room)
+        full.setattr(row_store, "write_sealed", no_room)
         (line,) = refusal(run_train, frozen(contest, "cut"), capsys)[-1:]
     assert line.endswith("cache_path: features cannot be kept in .cache/features: No space left on device; name another folder")
     assert run_train("--resume", "runs/cut", "--quiet") == 0
