@@ -456,7 +456,7 @@ CONTESTS: Mapping[str, Contest] = {
         Contest("Plant Pathology 2021", plants_2021, Lists(PLANTS_2021)),
         Contest("SIIM-ISIC Melanoma", melanoma, Numbers()),
         Contest("RANZCR CLiP", ranzcr, Numbers()),
-        Contest("APTOS 2019", aptos, Names(("0", "1", "2", "3", "4"))),
+        Contest("APTOS 2019", aptos, Names(("0", "1", "2", "3", "4")), ("hyper_params.epochs=8",)),
         Contest("Pawpularity", pawpularity, Numbers(1, 100)),
         Contest("Human Protein Atlas 2018", proteins, Lists(PROTEINS)),
         Contest("Paddy Disease", paddy, Names(PADDY)),
