@@ -40,11 +40,16 @@ def write_json(path: Path, content: Any) -> None:
 
 
 def write_sealed(path: Path, write: Callable[[Any], object]) -> None:
-    """write_atomically, with a digest behind the content. `write` gets an object with `write` and `flush`."""
+    """write_atomically, with a digest behind the content. `write` gets an object with `write` and `flush`. Raises OSError."""
 
     def write_and_seal(file: BinaryIO) -> None:
         sealing = _Sealing(file)
-        write(sealing)
+        try:
+            write(sealing)
+        except Exception:
+            if sealing.fault is not None:  # torch.save ends its archive all the same, and fails at that
+                raise sealing.fault from None
+            raise
         file.write(SEAL + sealing.digest.digest())
 
     write_atomically(path, write_and_seal)
@@ -70,10 +75,15 @@ class _Sealing:
     def __init__(self, file: BinaryIO) -> None:
         self.file = file
         self.digest = sha256()
+        self.fault: OSError | None = None
 
     def write(self, data: bytes) -> int:
         self.digest.update(data)
-        return self.file.write(data)
+        try:
+            return self.file.write(data)
+        except OSError as error:
+            self.fault = error
+            raise
 
     def flush(self) -> None:
         self.file.flush()

@@ -6,12 +6,13 @@ import hashlib
 import json
 import os
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 import pytest
 import torch
 
+from modules.compute import storage
 from modules.compute.storage import is_whole, write_atomically, write_json, write_sealed, write_text
 
 
@@ -115,3 +116,26 @@ def test_torch_and_numpy_read_a_sealed_file_as_their_own() -> None:
     for mapped in (False, True):
         assert torch.load("a.pt", weights_only=True, mmap=mapped)["a"].tolist() == [0, 1, 2, 3, 4]
     assert np.load("a.npy").tolist() == [0, 1, 2, 3, 4] and is_whole(Path("a.pt")) and is_whole(Path("a.npy"))
+
+
+def test_a_disk_that_is_full_within_a_file_of_torch_is_told_as_that(monkeypatch: pytest.MonkeyPatch) -> None:
+    """torch.save ends its archive even so, and what it raises then hides what was wrong."""
+    real, writes = storage._Sealing.write, iter(range(1000))
+
+    class Full:
+        def __init__(self, file: BinaryIO) -> None:
+            self.file = file
+
+        def write(self, data: bytes) -> int:
+            if next(writes) == 8:
+                raise OSError(28, "No space left on device")
+            return self.file.write(data)
+
+    def write_to_full(sealing: Any, data: bytes) -> int:
+        sealing.file = sealing.file if isinstance(sealing.file, Full) else Full(sealing.file)
+        return real(sealing, data)
+
+    monkeypatch.setattr(storage._Sealing, "write", write_to_full)
+    with pytest.raises(OSError, match="No space left on device"):
+        write_sealed(Path("a.pt"), lambda file: torch.save({"a": torch.arange(1000), "b": torch.arange(9)}, file))
+    assert not list(Path().iterdir())
