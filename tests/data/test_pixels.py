@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import struct
 import zlib
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,30 +16,13 @@ from PIL import Image
 from modules.config.errors import DataError
 from modules.config.values import Size
 from modules.data.pixels import MAX_PIXELS, check_header, check_headers, check_pixels, read_image, read_sizes, resize_image
+from tests.exif import TURNS, exif
 
 Array = NDArray[Any]
-
-# From the pixels as stored to those as seen (EXIF 2.32, tag 0x0112: where the stored row 0 and column 0 are).
-ORIENTATIONS: dict[int, Callable[[Array], Array]] = {
-    1: lambda stored: stored,
-    2: lambda stored: stored[:, ::-1],
-    3: lambda stored: stored[::-1, ::-1],
-    4: lambda stored: stored[::-1],
-    5: lambda stored: stored.swapaxes(0, 1),
-    6: lambda stored: stored[::-1].swapaxes(0, 1),
-    7: lambda stored: stored[::-1, ::-1].swapaxes(0, 1),
-    8: lambda stored: stored[:, ::-1].swapaxes(0, 1),
-}
 
 
 def colours(height: int = 12, width: int = 20, seed: int = 0) -> Array:
     return np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
-
-
-def exif(orientation: int) -> Image.Exif:
-    tags = Image.Exif()
-    tags[0x0112] = orientation
-    return tags
 
 
 def refused(path: Path, channels: int = 3) -> str:
@@ -84,7 +66,7 @@ def test_jpeg_is_decoded_in_full_size_and_in_rgb_order() -> None:
     assert found.shape == (16, 48, 3) and np.abs(found.astype(int) - pixels).max() <= 3
 
 
-@pytest.mark.parametrize("orientation", ORIENTATIONS)
+@pytest.mark.parametrize("orientation", TURNS)
 @pytest.mark.parametrize("name", ["a.jpg", "a.png", "a.webp", "a.tif"])
 def test_the_exif_orientation_is_applied(name: str, orientation: int) -> None:
     image = Image.fromarray(colours())
@@ -93,20 +75,20 @@ def test_the_exif_orientation_is_applied(name: str, orientation: int) -> None:
     image.save(name, exif=exif(orientation), **options)
     with Image.open(f"plain-{name}") as plain:
         stored = np.asarray(plain)
-    expected = ORIENTATIONS[orientation](stored)
+    expected = TURNS[orientation](stored)
     assert expected.shape == ((20, 12, 3) if orientation >= 5 else (12, 20, 3))
     assert np.array_equal(read_image(Path(name), 3), expected)
 
 
-@pytest.mark.parametrize("orientation", ORIENTATIONS)
+@pytest.mark.parametrize("orientation", TURNS)
 def test_the_orientation_of_grey_and_16_bit_images_is_applied_too(orientation: int) -> None:
     stored = np.arange(12 * 20, dtype=np.uint16).reshape(12, 20) * 257
     Image.fromarray(stored).save("a.png", exif=exif(orientation))
-    expected = ORIENTATIONS[orientation](np.arange(12 * 20, dtype=np.uint8).reshape(12, 20))
+    expected = TURNS[orientation](np.arange(12 * 20, dtype=np.uint8).reshape(12, 20))
     assert np.array_equal(read_image(Path("a.png"), 1)[..., 0], expected)
 
 
-@pytest.mark.parametrize("orientation", ORIENTATIONS)
+@pytest.mark.parametrize("orientation", TURNS)
 @pytest.mark.parametrize("mode", ["1", "L", "P", "RGB", "RGBA", "CMYK", "I;16"])
 def test_a_tiff_of_any_mode_is_turned_and_so_is_its_size(mode: str, orientation: int) -> None:
     """Pillow 13 reads those of an uncompressed file in rows of the wrong length where it is given the file's name."""
@@ -115,7 +97,7 @@ def test_a_tiff_of_any_mode_is_turned_and_so_is_its_size(mode: str, orientation:
     stored = deep if mode == "I;16" else colour.convert(mode)
     stored.save("plain.png" if mode != "CMYK" else "plain.tif")
     stored.save("a.tif", exif=exif(orientation))
-    expected = ORIENTATIONS[orientation](read_image(Path("plain.png" if mode != "CMYK" else "plain.tif"), 3))
+    expected = TURNS[orientation](read_image(Path("plain.png" if mode != "CMYK" else "plain.tif"), 3))
     assert np.array_equal(read_image(Path("a.tif"), 3), expected)
     assert read_sizes([Path("a.tif")]) == [Size(*expected.shape[:2])]
 

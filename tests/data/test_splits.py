@@ -502,8 +502,8 @@ def test_a_holdout_has_its_share_of_every_label(make: Any, groups: bool, share: 
     (fold,) = make_folds(samples, Split(method="holdout", holdout=share), 0)
     marks = mark_labels(samples.task, samples.targets).toarray()
     expected = share * marks.sum(axis=0)
-    assert np.abs(marks[fold.valid_rows].sum(axis=0) - expected).max() < (8 if groups else 6)
-    assert abs(len(fold.valid_rows) - share * len(samples)) <= 10
+    assert np.abs(marks[fold.valid_rows].sum(axis=0) - expected).max() < 6
+    assert abs(len(fold.valid_rows) - share * len(samples)) < 6  # it was 10 too many while small parts were dealt up to their share
     if samples.groups is not None:
         assert not set(samples.groups[fold.train_rows]) & set(samples.groups[fold.valid_rows])
 

@@ -29,23 +29,13 @@ from PIL import Image
 from modules.compute.threads import in_threads
 from modules.config.errors import DataError
 from modules.data.images import ImageFiles
+from tests.exif import TURNS, exif
 
 Pixels = NDArray[Any]
 
 HEIGHT, WIDTH = 24, 36
 SECONDS = 5.0  # that one file may take
 MEMORY = 1 << 30  # bytes that the whole corpus may take beyond what was taken before
-# From the pixels as stored to those as seen (EXIF 2.32, tag 0x0112: where the stored row 0 and column 0 are).
-TURNS = {
-    1: lambda stored: stored,
-    2: lambda stored: stored[:, ::-1],
-    3: lambda stored: stored[::-1, ::-1],
-    4: lambda stored: stored[::-1],
-    5: lambda stored: stored.swapaxes(0, 1),
-    6: lambda stored: stored[::-1].swapaxes(0, 1),
-    7: lambda stored: stored[::-1, ::-1].swapaxes(0, 1),
-    8: lambda stored: stored[:, ::-1].swapaxes(0, 1),
-}
 SCRIPTS = (
     "кошка", "猫", "고양이", "한글 이름", "ネコ", "قطة", "חתול", "แมว", "बिल्ली", "γάτα", "ծառ", "კატა", "ድመት", "🐱", "e\u0301", "\u00e9",
     "a b", " a", "a'b", 'a"b', "a,b", "a;b", "a#b", "a%20b", "a=b",
@@ -192,9 +182,7 @@ def scrambled(whole: Case, suffix: str, draw: random.Random) -> Iterator[Case]:
 
 def turned(kind: str, suffix: str, image: Image.Image, options: dict[str, Any], expected: Pixels, tolerance: float) -> Iterator[Case]:
     for orientation, turn in TURNS.items():
-        tags = Image.Exif()
-        tags[0x0112] = orientation
-        content = encode(image, {**options, "exif": tags})
+        content = encode(image, {**options, "exif": exif(orientation)})
         yield Case(kind, "EXIF", f"{kind}-turned-{orientation}{suffix}", content, turn(expected), tolerance)
 
 

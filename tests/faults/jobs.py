@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import tempfile
 import time
 from collections.abc import Callable
 from contextlib import chdir
@@ -12,11 +14,13 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+import torch
+
 import tune
 from modules.compute.row_store import RowStore
 from modules.prediction.submission import LEDGER
 from modules.reporting.sinks import Silence
-from tests.making import fast, write_config
+from tests.making import fast, make_contest, write_config
 from tests.scripts.forked import run_forked
 from tests.scripts.running import digests, history, read, run_inference, run_train
 from tests.tiny import DROPPING
@@ -146,6 +150,15 @@ JOBS = {
     "inference": Job(_prepare_inference, _infer, _submissions),
     "heads": Job(_prepare_heads, _search_heads, _searched),
 }
+
+
+def begin(arguments: list[str], name: str, **options: str) -> tuple[dict[str, str], Path]:
+    """`options`, as a command line's option=value changes them, and a folder with the contest, for processes of one thread."""
+    torch.set_num_threads(1)
+    os.environ["OMP_NUM_THREADS"] = "1"
+    root = Path(tempfile.mkdtemp(prefix=f"{name}-"))
+    make_contest(root / "contest")
+    return {"processes": "2", "jobs": ",".join(JOBS), **options, **dict(each.split("=", 1) for each in arguments)}, root
 
 
 @dataclass(frozen=True)

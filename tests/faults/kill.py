@@ -6,7 +6,6 @@ python -m tests.faults.kill [count=300] [seed=0] [processes=2] [jobs=training,ca
 from __future__ import annotations
 
 import multiprocessing
-import os
 import random
 import shutil
 import signal
@@ -18,10 +17,7 @@ from contextlib import chdir
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import torch
-
-from tests.faults.jobs import BEGUN, JOBS, Job, Whole, run_whole
-from tests.making import make_contest
+from tests.faults.jobs import BEGUN, JOBS, Job, Whole, begin, run_whole
 from tests.scripts.forked import run_forked
 
 MOST = 5  # kills in a row
@@ -91,8 +87,7 @@ def _most_repeated() -> int:
 
 
 def run_jobs(names: Iterable[str], count: int, seed: int, processes: int, root: Path) -> Iterator[tuple[str, list[Trial], Whole]]:
-    """`count` trials of each job. root: an empty folder."""
-    make_contest(root / "contest")
+    """`count` trials of each job. root: a folder with a contest."""
     with ProcessPoolExecutor(processes, multiprocessing.get_context("fork")) as pool:
         for name in names:
             whole = pool.submit(run_whole, name, root).result()
@@ -112,10 +107,8 @@ def describe(name: str, trials: list[Trial], whole: Whole) -> str:
 
 
 def main(arguments: list[str]) -> int:
-    given = {"count": "300", "seed": "0", "processes": "2", "jobs": ",".join(JOBS), **dict(each.split("=", 1) for each in arguments)}
-    torch.set_num_threads(1)
-    os.environ["OMP_NUM_THREADS"] = "1"
-    root, wrong = Path(tempfile.mkdtemp(prefix="kills-")), False
+    given, root = begin(arguments, "kills", count="300", seed="0")
+    wrong = False
     numbers = (int(given[name]) for name in ("count", "seed", "processes"))
     for name, trials, whole in run_jobs(given["jobs"].split(","), *numbers, root):
         print(describe(name, trials, whole), flush=True)

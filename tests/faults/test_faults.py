@@ -12,6 +12,7 @@ from tests.faults.damage import damage_files, try_pickles
 from tests.faults.disk import FAULTS
 from tests.faults.images import corpus, describe, try_corpus
 from tests.faults.jobs import JOBS
+from tests.faults.kill import describe as describe_kills
 from tests.faults.kill import run_jobs
 from tests.faults.mutants import MUTANTS, misplaced, try_mutants
 from tests.faults.options import ACCEPTED, BOTH, TOLD, try_files, try_options
@@ -25,8 +26,9 @@ SHORT_KILLS = ("training", "inference")
 
 
 def check_kills(names: tuple[str, ...], count: int, folder: Path) -> None:
-    for name, trials, _ in run_jobs(names, count, seed=1, processes=1, root=folder):
-        assert len(trials) == count and not [fault for trial in trials for fault in trial.faults], name
+    make_contest(folder / "contest")
+    for name, trials, whole in run_jobs(names, count, seed=1, processes=1, root=folder):
+        assert len(trials) == count and not [fault for trial in trials for fault in trial.faults], describe_kills(name, trials, whole)
         assert max(trial.repeated for trial in trials) <= 1
 
 

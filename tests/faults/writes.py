@@ -19,13 +19,10 @@ from contextlib import chdir
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import torch
-
 from modules.compute.storage import is_whole
 from modules.config.reader import read_config
 from tests.faults.disk import ERRORS, FAULTS, Disk
-from tests.faults.jobs import JOBS, Whole, run_whole
-from tests.making import make_contest
+from tests.faults.jobs import JOBS, Whole, begin, run_whole
 from tests.scripts.forked import Done, run_forked
 from tests.scripts.running import read
 
@@ -154,11 +151,8 @@ def describe(name: str, trials: list[Trial]) -> str:
 
 
 def main(arguments: list[str]) -> int:
-    given = {"every": "1", "processes": "2", "jobs": ",".join(JOBS), **dict(each.split("=", 1) for each in arguments)}
-    torch.set_num_threads(1)
-    os.environ["OMP_NUM_THREADS"] = "1"
-    root, wrong = Path(tempfile.mkdtemp(prefix="writes-")), False
-    make_contest(root / "contest")
+    given, root = begin(arguments, "writes", every="1")
+    wrong = False
     for name in given["jobs"].split(","):
         trials = run_job(name, root, int(given["every"]), int(given["processes"]))
         print(describe(name, trials), flush=True)

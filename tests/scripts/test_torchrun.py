@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import multiprocessing
 import os
 import signal
 import socket
@@ -26,7 +25,6 @@ import tune
 from modules.runs.checkpoint import load_checkpoint
 from tests.making import fast, make_contest, write_config
 from tests.scripts.running import digests, history, refusal, run_inference, run_train
-from tests.scripts.together import do_jobs
 
 PROJECT = Path(__file__).parents[2]
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
@@ -69,21 +67,10 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ports = free_ports(len(JOBS))
     jobs = {name: (ports.pop(), asked(root, *more, f"settings.run_name={name}")) for name, more in JOBS.items()}
     (root / "jobs.json").write_text(json.dumps(jobs))
-    processes = [multiprocessing.get_context("fork").Process(target=be_one_of_two, args=(rank, root)) for rank in (0, 1)]
-    for process in processes:
-        process.start()
-    for process in processes:
-        process.join(600)
-    assert [process.exitcode for process in processes] == [0, 0]
+    command = [*TORCHRUN, str(PROJECT / "tests/scripts/together.py"), str(root / "jobs.json"), str(root / "told")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=900, cwd=root)
+    assert done.returncode == 0, done.stderr[-3000:]
     return root
-
-
-def be_one_of_two(rank: int, root: Path) -> None:
-    """As torchrun would have it, which the slow tests start: but torch is here already."""
-    os.chdir(root)
-    told = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": 2, "LOCAL_WORLD_SIZE": 2, "MASTER_ADDR": "127.0.0.1"}
-    os.environ.update({name: str(value) for name, value in told.items()})
-    do_jobs(root / "jobs.json", root / "told")
 
 
 def free_ports(count: int) -> list[int]:

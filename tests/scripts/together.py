@@ -1,4 +1,7 @@
-"""What each of several processes that train together does: one job after another."""
+"""What torchrun starts in test_torchrun.py: each of its processes trains one job after another, so that torch is imported once.
+
+python -m torch.distributed.run --standalone --nproc-per-node 2 tests/scripts/together.py JOBS.json OUT
+"""
 
 from __future__ import annotations
 
@@ -6,17 +9,25 @@ import contextlib
 import io
 import json
 import os
+import sys
 from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[2]))
 
 import train
 
 
-def do_jobs(jobs: Path, out: Path) -> None:
-    """jobs: JSON, of each name a port to meet at and the arguments of train.py. Writes out/NAME.RANK.json: status, stdout, stderr."""
+def main(jobs: Path, out: Path) -> None:
+    rank = os.environ["RANK"]
+    os.environ["TORCHELASTIC_USE_AGENT_STORE"] = "False"  # torchrun's own is for one meeting of the processes
     for name, (port, arguments) in json.loads(jobs.read_text()).items():
         os.environ["MASTER_PORT"] = str(port)
         stdout, stderr = io.StringIO(), io.StringIO()
         with contextlib.redirect_stdout(stdout), contextlib.redirect_stderr(stderr):
             status = train.main(arguments)
         told = {"status": status, "out": stdout.getvalue(), "err": stderr.getvalue()}
-        (out / f"{name}.{os.environ['RANK']}.json").write_text(json.dumps(told))
+        (out / f"{name}.{rank}.json").write_text(json.dumps(told))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), Path(sys.argv[2]))
