@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -43,13 +44,14 @@ def write_sealed(path: Path, write: Callable[[Any], object]) -> None:
     """write_atomically, with a digest behind the content. `write` gets an object with `write` and `flush`. Raises OSError."""
 
     def write_and_seal(file: BinaryIO) -> None:
-        sealing = _Sealing(file)
-        try:
-            write(sealing)
-        except Exception:
-            if sealing.fault is not None:  # torch.save ends its archive all the same, and fails at that
-                raise sealing.fault from None
-            raise
+        with ThreadPoolExecutor(1) as beside:
+            sealing = _Sealing(file, beside)
+            try:
+                write(sealing)
+            except Exception:
+                if sealing.fault is not None:  # torch.save ends its archive all the same, and fails at that
+                    raise sealing.fault from None
+                raise
         file.write(SEAL + sealing.digest.digest())
 
     write_atomically(path, write_and_seal)
@@ -70,20 +72,29 @@ def is_whole(path: Path) -> bool:
 
 
 class _Sealing:
-    """A file that is written to from its beginning to its end, and the digest of what was."""
+    """A file that is written to from its beginning to its end, and the digest of what was.
 
-    def __init__(self, file: BinaryIO) -> None:
+    The digest of a tensor takes as long as writing it, and is made beside that.
+    """
+
+    def __init__(self, file: BinaryIO, beside: ThreadPoolExecutor) -> None:
         self.file = file
+        self.beside = beside
         self.digest = sha256()
         self.fault: OSError | None = None
 
     def write(self, data: bytes) -> int:
-        self.digest.update(data)
+        digesting = self.beside.submit(self.digest.update, data) if len(data) >= CHUNK else None
         try:
+            if digesting is None:
+                self.digest.update(data)
             return self.file.write(data)
         except OSError as error:
             self.fault = error
             raise
+        finally:
+            if digesting is not None:
+                digesting.result()
 
     def flush(self) -> None:
         self.file.flush()

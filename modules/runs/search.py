@@ -92,18 +92,22 @@ class SearchDirectory:
         write_json(self.trials / f"{trial.name}.json", asdict(trial))
 
     def keep(self, text: str, ended: bool = False) -> None:
-        """Writes search.ini, and of what it is, so that a change is noticed. ended: all its trials have come to an end."""
+        """Writes search.ini, and before it of what it is, so that a change is noticed. ended: all its trials have come to an end.
+
+        What it was is kept as well: where search.ini cannot be written, or a kill comes between the two, that is still there.
+        """
+        texts = [text.encode(), *([self.config.read_bytes()] if self.config.is_file() else [])]
+        write_json(self.state, {"digests": [sha256(each).hexdigest() for each in texts], "ended": ended})
         write_text(self.config, text)
-        write_json(self.state, {"digest": sha256(text.encode()).hexdigest(), "ended": ended})
 
     def has_ended(self) -> bool:
         """Whether all trials have come to an end. Raises DataError where search.ini is not what the trials were drawn from."""
         try:
             state = json.loads(self.state.read_text(encoding="utf-8"))
-            digest, ended = state["digest"], bool(state["ended"])
+            digests, ended = set(state["digests"]), bool(state["ended"])
         except (OSError, ValueError, TypeError, KeyError) as error:
             raise DataError(f"{self.state}: cannot be read: {error}; start a new search") from None
-        if sha256(self.config.read_bytes()).hexdigest() != digest:
+        if sha256(self.config.read_bytes()).hexdigest() not in digests:
             raise DataError(f"{self.config} has changed since its trials were drawn; start a new search")
         return ended
 

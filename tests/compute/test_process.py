@@ -53,6 +53,7 @@ def test_what_is_asked_for_is_taken() -> None:
         assert (torch.ones(2, 2) @ torch.ones(2, 2)).dtype == torch.bfloat16
 
 
+@pytest.mark.slow
 def test_without_a_compiler_that_is_told_before_anything_starts(monkeypatch: pytest.MonkeyPatch) -> None:
     """Though code of an earlier run may lie in torch's cache."""
     monkeypatch.setattr("torch._inductor.config.cpp.cxx", (None, "/nowhere/c++"))

@@ -61,6 +61,7 @@ def test_a_copy_has_its_rows_in_another_order_than_its_files(title: str, tmp_pat
     assert list(copy.answers) != sorted(copy.answers) and len(copy.answers) >= 12
 
 
+@pytest.mark.slow
 def test_the_command_prints_a_line_a_contest(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["cassava"]) == 0
     header, row, last = capsys.readouterr().out.splitlines()

@@ -120,6 +120,7 @@ def test_copies_of_a_single_image_are_no_division_by_zero() -> None:
         assert pairs_of(thumbnails_of(photos(1) * 40)) == set()  # those that are the same to the byte are told elsewhere
 
 
+@pytest.mark.slow
 def test_25000_images_are_compared_and_a_flood_is_cut_short(monkeypatch: pytest.MonkeyPatch) -> None:
     rng = np.random.default_rng(0)
     thumbnails = rng.integers(0, 256, (25_000, SIDE, SIDE), dtype=np.uint8)

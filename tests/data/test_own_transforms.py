@@ -163,6 +163,7 @@ def test_stored_features_are_not_those_of_other_code_under_the_same_name() -> No
     assert describe_pipeline(built(text)) != first
 
 
+@pytest.mark.slow
 def test_a_process_that_is_not_forked_finds_them_too() -> None:
     pipeline = built("my_transforms:Scanlines(gap=3, p=1)\nmy_transforms:noise()")
     with multiprocessing.get_context("spawn").Pool(1) as pool:

@@ -15,6 +15,7 @@ ROOT = Path(__file__).parents[2]
 PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")])
 
 
+@pytest.mark.slow
 def test_the_pictures_of_the_docs_are_drawn_again_in_their_size(tmp_path: Path) -> None:
     assert main(tmp_path) == 0
     drawn = {path.name: Image.open(path).size for path in tmp_path.glob("*.png")}

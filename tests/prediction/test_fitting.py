@@ -145,8 +145,8 @@ def test_rows_of_one_sample_are_never_on_both_sides() -> None:
     [
         ("multilabel", 6, "macro_f1"),
         ("binary", 2, "f1"),
-        ("multiclass", 6, "macro_f1"),
-        ("multiclass", 6, "balanced_accuracy"),
+        pytest.param("multiclass", 6, "macro_f1", marks=pytest.mark.slow),
+        pytest.param("multiclass", 6, "balanced_accuracy", marks=pytest.mark.slow),
         ("ordinal", 5, "qwk"),
     ],
 )

@@ -104,6 +104,7 @@ def test_a_bundle_predicts_offline_what_is_predicted_in_place(made: Path, tmp_pa
     assert (folder / "submissions/vit+grey.csv").read_bytes() == Path("submissions/vit+grey.csv").read_bytes()
 
 
+@pytest.mark.slow
 def test_a_run_that_was_stopped_goes_on_to_the_same_result(made: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     arguments = [str(made / "config.ini"), *trained(made, "vit", "settings.run_name=stopped", "--quiet")]
 
@@ -117,6 +118,7 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_result(made: Path, monkeypat
     assert digests(made / "runs/stopped") == digests(made / "runs/vit")
 
 
+@pytest.mark.slow
 def test_another_run_begins_with_the_appended_layer_and_another_kind_of_head_is_refused(
     made: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

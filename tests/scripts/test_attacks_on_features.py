@@ -35,6 +35,7 @@ def frozen(contest: Path, name: str, *more: str) -> list[str]:
     return ["config.ini", *fast(contest, "settings.log_path=runs", f"settings.run_name={name}", *FROZEN, *more), "--quiet"]
 
 
+@pytest.mark.slow
 def test_folds_that_begin_with_weights_of_their_own_are_told_to_take_a_pass_each(contest: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Random weights are a fold's own, and so are those that an earlier run learnt; what that froze is again every fold's."""
 
@@ -121,6 +122,7 @@ def test_a_full_disk_is_told_in_a_line_and_the_run_goes_on_when_there_is_room(
     assert digests(Path("runs/cut")) == digests(Path("runs/whole"))
 
 
+@pytest.mark.slow
 def test_a_refit_ends_where_its_run_was_best_though_more_would_have_begun_to_train_later(contest: Path) -> None:
     """And its config is read again: by inference, and by training that goes on."""
     stages = (

@@ -61,6 +61,7 @@ def blend(root: Path, capsys: pytest.CaptureFixture[str], *more: str) -> tuple[l
     return capsys.readouterr().out.splitlines(), content
 
 
+@pytest.mark.slow
 def test_a_blend_prints_each_runs_score_and_how_alike_they_are(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     lines, manifest = blend(root, capsys, "inference.run=a,b,c")
     values, targets, _ = out_of_fold(root, "abc")

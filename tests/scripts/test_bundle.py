@@ -38,6 +38,7 @@ def unpacked(archive: Path, folder: Path) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_a_bundle_of_two_runs_predicts_offline_what_is_predicted_in_place(
     made: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -54,6 +54,7 @@ def test_off_looks_for_none_and_copies_to_the_byte_are_listed_all_the_same(
     assert read(Path("runs/there/duplicates.csv"))[["id", "other_id", "same_bytes"]].values.tolist() == [["train_007", "train_010", "yes"]]
 
 
+@pytest.mark.slow
 def test_check_decodes_nothing_for_it_and_look_says_the_counts(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert run_train(*arguments, "--check") == 0
     assert "near-duplicate" not in capsys.readouterr().err
@@ -96,6 +97,7 @@ def test_where_nothing_is_validated_there_are_no_suspects(contest: Path, capsys:
     assert "suspects.csv" not in capsys.readouterr().err and not Path("runs/here/suspects.csv").exists()
 
 
+@pytest.mark.slow
 def test_the_practice_contest_has_no_warning(capsys: pytest.CaptureFixture[str]) -> None:
     write_config(Path("config.ini"), "[settings]\n")
     assert run_look("data", "config.ini", "data.channels=1") == 0

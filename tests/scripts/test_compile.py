@@ -20,6 +20,7 @@ def submit(root: Path, run: str, *more: str) -> Path:
     return root / f"submissions/{run}.csv"
 
 
+@pytest.mark.slow
 def test_a_compiled_run_is_the_plain_one_where_the_code_is_torchs_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Traced as for any code; what runs are torch's own operations, so that nothing may differ."""
     monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="eager"))

@@ -29,6 +29,7 @@ def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     return calls
 
 
+@pytest.mark.slow
 def test_the_counts_are_those_of_the_table_and_of_the_folds_that_training_makes(
     arguments: list[str], contest: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -107,6 +108,7 @@ def test_every_class_is_counted_and_one_that_is_called_all_too(
     assert [int(number) for number in table[2]] == [10, 10, 10, 30]
 
 
+@pytest.mark.slow
 def test_names_with_signs_of_formulas_and_of_any_script_are_drawn(
     arguments: list[str], contest: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -84,6 +84,7 @@ def test_corrections_and_the_boundary_are_what_is_learnt_from(people: Path, caps
     assert len(lines) == 1 and lines[0].startswith("override data.corrections: ")
 
 
+@pytest.mark.slow
 def test_look_data_and_check_know_the_layout(people: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run_look("data", *arguments(people)) == 0
     out = capsys.readouterr().out.splitlines()

@@ -84,6 +84,7 @@ def result_of(root: Path, run: str, what: str = "oof") -> float:
     return float(json.loads((root / "runs" / run / "result.json").read_text())[what])
 
 
+@pytest.mark.slow
 def test_what_only_the_table_knows_is_learnt_with_it_and_not_without(root: Path) -> None:
     for name, columns in (("seeing", ["data.metadata_columns=sex, age"]), ("blind", [])):
         assert run_train(*asked(root, *columns, f"settings.run_name={name}"), "--quiet") == 0
@@ -125,6 +126,7 @@ def test_every_prediction_stays_with_its_id_whatever_the_order_of_tables_and_tem
 MORE = ("model.ema_decay=0.9", "hyper_params.epochs=3", "augmentation.preset=light", "inference.tta=hflip", "model.dropout=0.2")
 
 
+@pytest.mark.slow
 def test_a_run_that_was_stopped_goes_on_to_the_same_result(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     arguments = asked(root, SAID, *MORE)
     assert run_train(*arguments, "settings.run_name=whole", "--quiet") == 0
@@ -177,6 +179,7 @@ def test_a_model_of_torchvision_and_the_probe_before_everything_trains(root: Pat
     assert result_of(root, "vision", "mean") > 0.8 and auc(root, "vision.csv") > 0.8
 
 
+@pytest.mark.slow
 def test_a_run_begins_with_one_without_metadata_and_one_that_has_the_same_goes_on(root: Path) -> None:
     small = ("hyper_params.epochs=1", "hyper_params.learning_rate=1e-9")
     assert run_train(*asked(root, *small, "settings.run_name=before"), "--quiet") == 0
@@ -223,6 +226,7 @@ def test_an_export_says_that_the_library_alone_does_not_build_it(root: Path, cap
     ]
 
 
+@pytest.mark.slow
 def test_check_and_look_tell_of_the_columns(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     line = "metadata  6 numbers an image: sex (female, male), age (a number, or none), ward (07, 7b)"
     for script, words in ((run_train, ["--check"]), (run_look, ["data"])):

@@ -82,6 +82,7 @@ def test_a_pattern_over_paths_trains_folds_by_person_and_predicts_by_the_templat
     assert lines == [f"override data.label_pattern: {contest / 'train'}: {told}"]
 
 
+@pytest.mark.slow
 def test_four_files_an_image_are_four_channels_from_pretrained_weights_to_the_submission(
     contest: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -25,7 +25,14 @@ def predict(root: Path, run: str, *more: str) -> bytes:
     return (root / "submissions/out.csv").read_bytes()
 
 
-@pytest.mark.parametrize("more", [(), CROPS, ("data.resize=pad", "augmentation.preset=light")])
+@pytest.mark.parametrize(
+    "more",
+    [
+        pytest.param((), marks=pytest.mark.slow),
+        CROPS,
+        pytest.param(("data.resize=pad", "augmentation.preset=light"), marks=pytest.mark.slow),
+    ],
+)
 def test_a_run_with_kept_pixels_is_the_run_without(tmp_path: Path, more: tuple[str, ...], decoded: list[str]) -> None:
     make_runs(tmp_path, {"off": (*more, "data.cache=off")})
     without = len(decoded)

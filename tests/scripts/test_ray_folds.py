@@ -41,6 +41,7 @@ def asked(root: Path, *more: str) -> list[str]:
     return [str(root / "config.ini"), *fast(root / "contest", *places, *MODEL, *more)]
 
 
+@pytest.mark.slow
 def test_folds_on_ray_learn_what_they_learn_one_after_another(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run_train(*asked(root, "compute.engine=ray", "compute.parallel_folds=2", "settings.run_name=ray")) == 0
     told = capsys.readouterr().out

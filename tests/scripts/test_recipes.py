@@ -229,6 +229,7 @@ def check_vit(cifar: str, name: str) -> None:
     assert [changed(before, after) for before, after in pairwise(states)] == expected
 
 
+@pytest.mark.slow
 def test_cifar10_vit_unfreezes_from_above(cifar: str) -> None:
     check_vit(cifar, "vit_tiny_patch16_224")
 
@@ -299,6 +300,7 @@ def test_digits_vit_keeps_the_moving_average_of_one_model() -> None:
     assert [path.name for path in Path("runs/run").glob("fold[0-9]*")] == ["fold0"]
 
 
+@pytest.mark.slow
 def test_photos_trains_the_later_half_from_a_head_of_zeros_and_looks_at_mirror_images(tmp_path: Path) -> None:
     contest = make_contest(tmp_path / "contest", train=24, test=4)
     for row in pd.read_csv(contest / "train.csv").itertuples():

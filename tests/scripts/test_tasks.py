@@ -118,7 +118,7 @@ def test_multioutput_has_a_class_for_each_column(colours: Path) -> None:
     assert set(submission["red_level"].astype(int)) <= {0, 1, 2}
 
 
-@pytest.mark.parametrize("mixed", [[], ["augmentation.mixup=0.2"]], ids=["plain", "mixed"])
+@pytest.mark.parametrize("mixed", [pytest.param([], marks=pytest.mark.slow), ["augmentation.mixup=0.2"]], ids=["plain", "mixed"])
 def test_votes_are_learnt_as_shares(colours: Path, mixed: list[str]) -> None:
     write_template(colours, votes_b=1 / 3, votes_c=1 / 3, votes_a=1 / 3)
     result, oof, submission = enter(
@@ -156,6 +156,7 @@ def test_one_hot_columns_are_classes_in_the_templates_order(colours: Path) -> No
     assert log_loss(known, submission[["c_0", "c_1", "c_2"]].to_numpy(dtype=float)) < 0.9
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("task", "column", "losses"), [("binary", "bright", ("bce", "cross_entropy")), ("ordinal", "count", ("mse", "bce"))]
 )

@@ -40,6 +40,8 @@ JOBS: dict[str, tuple[str, ...]] = {
     "tiny": (*STILL, "hyper_params.batch_size=1"),
 }
 
+LONGER = ("accumulated", "averaged", "features")  # with --runslow
+
 DIVERGING = """
 import itertools, os
 from torch.nn import functional
@@ -57,15 +59,16 @@ def asked(root: Path, *more: str) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """With all JOBS done by two processes; what each process said of them is in `told`."""
+def root(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Path:
+    """With JOBS done by two processes; what each process said of them is in `told`."""
     root = tmp_path_factory.mktemp("torchrun")
     make_contest(root / "contest")
     write_config(root / "config.ini", "[settings]\n")
     (root / "diverging.py").write_text(DIVERGING)
     (root / "told").mkdir()
-    ports = free_ports(len(JOBS))
-    jobs = {name: (ports.pop(), asked(root, *more, f"settings.run_name={name}")) for name, more in JOBS.items()}
+    asked_for = {name: more for name, more in JOBS.items() if name not in LONGER or request.config.getoption("--runslow")}
+    ports = free_ports(len(asked_for))
+    jobs = {name: (ports.pop(), asked(root, *more, f"settings.run_name={name}")) for name, more in asked_for.items()}
     (root / "jobs.json").write_text(json.dumps(jobs))
     command = [*TORCHRUN, str(PROJECT / "tests/scripts/together.py"), str(root / "jobs.json"), str(root / "told")]
     done = subprocess.run(command, capture_output=True, text=True, timeout=900, cwd=root)
@@ -86,7 +89,7 @@ def told(root: Path, name: str, rank: int) -> dict[str, Any]:
     return content
 
 
-@pytest.mark.parametrize("name", ["plain", "accumulated", "averaged", "features"])
+@pytest.mark.parametrize("name", ["plain", *(pytest.param(name, marks=pytest.mark.slow) for name in LONGER)])
 def test_losses_and_scores_are_those_of_one_process_with_the_whole_batch(root: Path, name: str) -> None:
     alone = f"{name}-alone"
     assert run_train(*asked(root, *JOBS[name], f"settings.run_name={alone}"), "--quiet") == 0
@@ -167,6 +170,7 @@ def test_torchrun_starts_nothing_but_training(
     assert line == f"torchrun starts several processes to train; {what} is for one: python {what}"
 
 
+@pytest.mark.slow
 def test_one_process_of_torchrun_or_of_another_launcher_is_an_ordinary_one(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in {"RANK": "0", "WORLD_SIZE": "1", "LOCAL_RANK": "0", "MASTER_ADDR": "127.0.0.1"}.items():
         monkeypatch.setenv(name, value)

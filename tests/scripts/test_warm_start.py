@@ -190,6 +190,7 @@ def test_stopped_and_resumed_equals_uninterrupted_also_for_a_fold_that_had_not_b
     assert load_checkpoint(root / "runs/stopped/fold1/best.pt")["preprocessing"]["mean"] == [0.3, 0.4, 0.5]
 
 
+@pytest.mark.slow
 def test_once_every_fold_has_begun_the_earlier_run_may_go(
     earlier: tuple[Path, list[str]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

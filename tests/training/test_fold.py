@@ -625,6 +625,7 @@ def test_what_is_unfrozen_learns_from_its_epoch_on_and_history_counts_it(contest
     assert counted == [sum(sizes[name] for name in names) for names in trained] == [record.trained for record in sink.records]
 
 
+@pytest.mark.slow
 def test_gradual_unfreezing_killed_around_a_change_of_phase_comes_to_the_same_result(contest: Path) -> None:
     """Stopped after the last epoch of a phase, after the first of the next, and within that one."""
     plan = plan_for(contest, *GRADUAL, "model.ema_decay=0.9", "augmentation.preset=medium", "hyper_params.patience=0")

@@ -83,6 +83,7 @@ def test_each_scores_in_each_epoch_what_it_scores_alone(contest: Path, tmp_path:
     assert all(each[6] == 3 and each[7] < 6 for each in lengths), "one was to be shorter, and one to lose patience"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("batch_size", [7, 9])
 def test_folds_of_different_sizes_too(contest: Path, tmp_path: Path, batch_size: int) -> None:
     """Of 60 images 7 folds train on 51 and 52: last batches of two sizes, or, in batches of 9 with a last one of 6 and 7; by classes
