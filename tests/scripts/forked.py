@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 import multiprocessing
 import os
 import runpy
@@ -9,10 +10,13 @@ import signal
 import socket
 import sys
 import sysconfig
+import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+
+from tqdm import tqdm
 
 INSTALLED = tuple({*sysconfig.get_paths().values(), sys.base_prefix, os.path.realpath(sys.base_prefix)})
 
@@ -34,7 +38,7 @@ def run_forked(script: Callable[[], int], seconds: float = 300) -> Done:
     outputs = Path("forked.out"), Path("forked.err")
     context = multiprocessing.get_context("fork")
     begun = context.Event()
-    process = context.Process(target=_alone, args=(script, begun.set, *outputs))
+    process = context.Process(target=_alone, args=(script, 0.9 * seconds, begun.set, *outputs))
     process.start()
     begun.wait(60)
     process.join(seconds)
@@ -81,12 +85,15 @@ def _refuse(*arguments: object, **keywords: object) -> None:
     raise OSError("the network was asked")
 
 
-def _alone(script: Callable[[], int], say_begun: Callable[[], None], *outputs: Path) -> None:
+def _alone(script: Callable[[], int], patience: float, say_begun: Callable[[], None], *outputs: Path) -> None:
     os.setsid()
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    tqdm.set_lock(threading.RLock())  # the one it has is shared by all that are forked here: whoever is killed with it locks out the others
     for number, (name, output) in enumerate(zip(("stdout", "stderr"), outputs, strict=True), 1):
         with open(output, "wb") as file:
             os.dup2(file.fileno(), number)
         setattr(sys, name, open(number, "w", encoding="utf-8", buffering=1, closefd=False))  # noqa: SIM115 - not what pytest listens to
+    if patience > 60:  # it is no kill that is meant to come
+        faulthandler.dump_traceback_later(patience)
     say_begun()
     sys.exit(script())
