@@ -17,6 +17,8 @@ from contextlib import chdir
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tqdm import tqdm
+
 from tests.faults.jobs import BEGUN, JOBS, Job, Whole, begin, run_whole
 from tests.scripts.forked import run_forked
 
@@ -92,7 +94,7 @@ def run_jobs(names: Iterable[str], count: int, seed: int, processes: int, root: 
         for name in names:
             whole = pool.submit(run_whole, name, root).result()
             waiting = [pool.submit(kill_one, name, root, whole, f"{name} {seed} {number}") for number in range(count)]
-            yield name, [each.result() for each in waiting], whole
+            yield name, [each.result() for each in tqdm(waiting, name, disable=None)], whole
 
 
 def describe(name: str, trials: list[Trial], whole: Whole) -> str:

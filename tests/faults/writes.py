@@ -19,6 +19,8 @@ from contextlib import chdir
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tqdm import tqdm
+
 from modules.compute.storage import is_whole
 from modules.config.reader import read_config
 from tests.faults.disk import ERRORS, FAULTS, Disk
@@ -137,7 +139,7 @@ def run_job(name: str, root: Path, every: int, processes: int) -> list[Trial]:
         steps = pool.submit(steps_of, name, root).result()
         pairs = [(at, fault) for at in range(len(steps)) for number, fault in enumerate(FAULTS) if at % every == number % every]
         waiting = [pool.submit(fail_one, name, root, whole, steps[at], at, fault) for at, fault in pairs]
-        return [each.result() for each in waiting]
+        return [each.result() for each in tqdm(waiting, name, disable=None)]
 
 
 def describe(name: str, trials: list[Trial]) -> str:
