@@ -46,8 +46,10 @@ LOOKS: Mapping[str, str] = {
     "data": "class counts, image sizes, folds, and a picture of augmented batches",
     "model": "a table of the model's layers: shapes, parameters, what trains, multiply-adds, memory",
     "export": "[RUN ...] the best models' bare weights, for timm or torchvision alone; without RUN: inference.run",
+    "report": "[RUN ...] report.html of a finished run, made again; without RUN: of the latest",
     "bundle": "[RUN ...] one zip with code, config and weights that runs inference.py elsewhere, without a network",
 }
+NAMING_RUNS = ("export", "bundle", "report")
 
 
 @dataclass(frozen=True)
@@ -182,7 +184,7 @@ def read_command(name: str, arguments: Sequence[str]) -> Command | None:
             raise ConfigError(f"{argument}: unknown flag{hint(argument, flags) or there_are}")
         elif re.match(r"\s*\w+\.\w+\s*=", argument) or ("=" in argument and not argument.endswith(".ini")):
             overrides.append(argument)
-        elif look in ("export", "bundle") and not argument.endswith(".ini"):
+        elif look in NAMING_RUNS and not argument.endswith(".ini"):
             runs.append(argument)
         else:
             files.append(argument)

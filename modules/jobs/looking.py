@@ -13,6 +13,7 @@ from modules.data.task import Task
 from modules.jobs.beginnings import resolve_pretrained
 from modules.jobs.bundling import bundle
 from modules.jobs.exporting import export
+from modules.jobs.report import report
 from modules.jobs.showing import show_data
 from modules.models.build import build_network
 from modules.models.freezing import freeze
@@ -52,5 +53,6 @@ LOOKS: dict[str, Callable[[Command], list[str]]] = {
     "data": show_data,
     "model": look_at_model,
     "export": export,
+    "report": report,
     "bundle": bundle,
 }

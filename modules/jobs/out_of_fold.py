@@ -46,40 +46,50 @@ def out_of_fold(config: Config, run: TrainedRun, process: Process, quiet: bool) 
     """
     if run.result["oof"] is None:
         return None
-    tta, own = config.inference.tta, run.result["tta"]
-    predictions = _load(run, run.directory.oof)
-    targets, folds = load_targets(run.directory.oof, run.task), _folds(run)
-    if tta != own:
-        kept = _kept(run, tta)
-        try:
-            again = kept or _predict_again(config, run, predictions, targets, folds, process, quiet)
-        except (UserError, OSError) as error:
-            reason = str(error).splitlines()[0]
-            say(f"{run.name}: its CV score is that with tta {own}; with {tta} it cannot be measured here: {reason}")
-            return OutOfFold(predictions, targets, folds, own)
-        if kept is None:
-            _keep(run.directory, run.result, tta, again)
-        predictions = again
-    return OutOfFold(predictions, targets, folds, tta)
+    tta, own = config.inference.tta, read_own_rows(run)
+    if tta == own.tta:
+        return own
+    kept = _kept(run, tta)
+    try:
+        again = kept or _predict_again(config, run, own, process, quiet)
+    except (UserError, OSError) as error:
+        reason = str(error).splitlines()[0]
+        say(f"{run.name}: its CV score is that with tta {own.tta}; with {tta} it cannot be measured here: {reason}")
+        return own
+    if kept is None:
+        _keep(run.directory, run.result, tta, again)
+    return OutOfFold(again, own.targets, own.folds, tta)
+
+
+def read_own_rows(run: TrainedRun) -> OutOfFold:
+    """oof.csv, under the run's own TTA. Raises DataError where it is damaged."""
+    return OutOfFold(_load(run, run.directory.oof), load_targets(run.directory.oof, run.task), _folds(run), run.result["tta"])
+
+
+def find_training_rows(run: TrainedRun, own: OutOfFold) -> tuple[Samples, Rows]:
+    """The run's training samples, read again, and the row (N,) of each of its out-of-fold predictions.
+
+    Raises UserError or OSError where they are gone, or are not what the run learnt from.
+    """
+    samples = load_train(run.config.data, contest_folder(run.config.data, run.config.settings.data_path))
+    row_of = {str(name): row for row, name in enumerate(samples.ids)}
+    ids = own.predictions.ids.tolist()
+    _check_same(samples, row_of, ids, own.targets, run)
+    return samples, np.array([row_of[name] for name in ids], dtype=np.int64)
 
 
 def _load(run: TrainedRun, path: Path) -> Predictions:
     return load_predictions(path, run.task)
 
 
-def _predict_again(
-    config: Config, run: TrainedRun, own: Predictions, targets: Targets, folds: Rows, process: Process, quiet: bool
-) -> Predictions:
+def _predict_again(config: Config, run: TrainedRun, own: OutOfFold, process: Process, quiet: bool) -> Predictions:
     """In the order of `own`: each row by the model of the fold that it names there. Raises UserError, OSError."""
-    samples = _training_samples(run)
-    row_of = {str(name): row for row, name in enumerate(samples.ids)}
-    _check_same(samples, row_of, own.ids.tolist(), targets, run)
-    values = np.full_like(own.values, np.nan)
+    samples, rows = find_training_rows(run, own)
+    values = np.full_like(own.predictions.values, np.nan)
     for member in run.members:
-        places = np.flatnonzero(folds == member[1]["fold"])
-        rows = np.array([row_of[str(name)] for name in own.ids[places]], dtype=np.int64)
-        values[places] = predict_members(config, [member], samples, rows, process, quiet)[0]
-    again = Predictions(own.ids, own.task, values)
+        places = np.flatnonzero(own.folds == member[1]["fold"])
+        values[places] = predict_members(config, [member], samples, rows[places], process, quiet)[0]
+    again = Predictions(own.predictions.ids, own.predictions.task, values)
     check_predictions(again, f"{run.directory.oof}, predicted again")
     return again
 
@@ -91,10 +101,6 @@ def _folds(run: TrainedRun) -> Rows:
         return np.array([int(number) for number in column(table, "fold", run.directory.oof, "id_column")], dtype=np.int64)
     except ValueError:
         raise DataError(f"{run.directory.oof}: damaged: folds that are no numbers") from None
-
-
-def _training_samples(run: TrainedRun) -> Samples:
-    return load_train(run.config.data, contest_folder(run.config.data, run.config.settings.data_path))
 
 
 def _check_same(samples: Samples, row_of: dict[str, int], ids: Sequence[Any], targets: Targets, run: TrainedRun) -> None:

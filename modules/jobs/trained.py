@@ -104,6 +104,12 @@ def open_trained(config: Config) -> tuple[TrainedRun, ...]:
     return runs
 
 
+def open_one(directory: RunDirectory) -> TrainedRun:
+    """A run by itself, with no config but its own. Raises UserError where it is not finished, or damaged."""
+    own, _ = read_config([directory.config])
+    return _open(replace(own, inference=replace(own.inference, run=(directory.name,))), directory)
+
+
 def restore_member(run: TrainedRun, checkpoint: Checkpoint, process: Process) -> nn.Module:
     """The model of one fold's checkpoint, with its weights, on the device."""
     return restore_network(run, checkpoint, process).module

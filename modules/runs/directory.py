@@ -108,6 +108,10 @@ class RunDirectory:
         return self.path / "export"
 
     @property
+    def report(self) -> Path:
+        return self.path / "report.html"
+
+    @property
     def result(self) -> Path:
         return self.path / "result.json"
 

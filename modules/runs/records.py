@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from modules.compute.storage import write_text
+from modules.config.errors import DataError
 
 
 @dataclass(frozen=True)
@@ -108,6 +109,18 @@ def write_history(path: Path, records: Sequence[EpochRecord]) -> None:
     writer.writeheader()
     writer.writerows(asdict(record) for record in records)
     write_text(path, text.getvalue())
+
+
+def read_history(path: Path) -> list[EpochRecord]:
+    """What `write_history` wrote; empty where there is none. Raises DataError where it is damaged."""
+    if not path.is_file():
+        return []
+    try:
+        with open(path, encoding="utf-8", newline="") as file:
+            kinds = {field.name: int if field.type == "int" else float for field in fields(EpochRecord)}
+            return [record_from({name: kinds[name](text) for name, text in row.items()}) for row in csv.DictReader(file)]
+    except (ValueError, KeyError, TypeError) as error:
+        raise DataError(f"{path}: damaged: {error}") from None
 
 
 def record_from(content: Mapping[str, Any]) -> EpochRecord:

@@ -1,0 +1,138 @@
+"""The report's plots, each a matplotlib figure: learning curves, confusion, reliability, ROC and precision against recall, numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from modules.prediction.diagnosis import Curve, Facet, Reliability, count_confusions
+from modules.prediction.predictions import Values
+from modules.runs.records import EpochRecord
+
+WIDE, SMALL = (9.0, 3.0), (4.2, 3.6)  # inches
+NUMBERED = 20  # classes: of more, a table of confusions has no numbers in its cells
+NAMED = 40  # and no names beside it
+CURVES = 12  # that are drawn; of more, those with the smallest areas
+COLOURS = ("#4269d0", "#efb118", "#ff725c", "#6cc5b0", "#3ca951", "#ff8ab7", "#a463f2", "#97bbf5", "#9c6b4e", "#9498a0")
+
+
+def draw_learning(histories: Mapping[int, Sequence[EpochRecord]], best_epochs: Mapping[int, int], metric: str) -> Figure:
+    """Losses and scores of all folds over epochs; a dot where a fold was best. histories: by the fold's number."""
+    figure = Figure(figsize=WIDE, layout="constrained")
+    losses, scores, rates = figure.subplots(1, 3)
+    for place, (fold, records) in enumerate(histories.items()):
+        colour, epochs = COLOURS[place % len(COLOURS)], [record.epoch for record in records]
+        losses.plot(epochs, [record.train_loss for record in records], color=colour, linestyle="--", linewidth=1)
+        losses.plot(epochs, [record.valid_loss for record in records], color=colour, linewidth=1.5)
+        scores.plot(epochs, [record.score for record in records], color=colour, linewidth=1.5, label=f"fold {fold}")
+        rates.plot(epochs, [record.learning_rate for record in records], color=colour, linewidth=1)
+        best = [record for record in records if record.epoch == best_epochs.get(fold)]
+        scores.plot([record.epoch for record in best], [record.score for record in best], "o", color=colour, markersize=5)
+    for axis, title in ((losses, "loss: training dashed, validation"), (scores, metric), (rates, "learning rate")):
+        _finish(axis, title, "epoch")
+    if 1 < len(histories) <= len(COLOURS):
+        scores.legend(fontsize=7)
+    return figure
+
+
+def draw_confusion(facet: Facet) -> Figure:
+    """Rows of what images are, columns of what they were told to be; shares of the row, counts in the cells."""
+    counts = count_confusions(facet)
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    side = min(9.0, 2.2 + 0.32 * len(facet.classes))
+    figure = Figure(figsize=(side, side), layout="constrained")
+    axis = figure.subplots()
+    axis.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    if len(facet.classes) <= NUMBERED:
+        for row, column in zip(*np.nonzero(counts), strict=True):
+            colour = "white" if shares[row, column] > 0.5 else "black"
+            axis.text(column, row, f"{counts[row, column]}", ha="center", va="center", fontsize=7, color=colour)
+    if len(facet.classes) <= NAMED:
+        names = [_short(name) for name in facet.classes]
+        axis.set_xticks(range(len(names)), names, rotation=90, fontsize=7, parse_math=False)
+        axis.set_yticks(range(len(names)), names, fontsize=7, parse_math=False)
+    axis.set_xlabel("told", fontsize=8)
+    axis.set_ylabel("is", fontsize=8)
+    return figure
+
+
+def draw_reliability(found: Reliability) -> Figure:
+    """How often it is right against how sure it was; dots as large as the share of the predictions that they stand for."""
+    figure = Figure(figsize=SMALL, layout="constrained")
+    axis = figure.subplots()
+    axis.plot([0, 1], [0, 1], color="grey", linewidth=1, linestyle=":")
+    axis.plot(found.confidence, found.right, color=COLOURS[0], linewidth=1)
+    axis.scatter(found.confidence, found.right, s=12 + 260 * found.counts / found.counts.sum(), color=COLOURS[0], alpha=0.8)
+    axis.set_xlim(0, 1.02)
+    axis.set_ylim(0, 1.02)
+    _finish(axis, f"right against sure, ECE {found.ece:.3f}", "probability told")
+    return figure
+
+
+def draw_curves(found: Sequence[Curve]) -> Figure:
+    """ROC and precision against recall, of those with the smallest areas where there are many."""
+    shown = sorted(found, key=lambda curve: curve.auc)[:CURVES]
+    figure = Figure(figsize=(WIDE[0], 3.8), layout="constrained")
+    roc, pr = figure.subplots(1, 2)
+    for place, curve in enumerate(shown):
+        colour = COLOURS[place % len(COLOURS)]
+        roc.plot(*curve.roc, color=colour, linewidth=1.3, label=_plainly(f"{_short(curve.name)} {curve.auc:.3f}"))
+        pr.plot(*curve.pr, color=colour, linewidth=1.3, label=_plainly(f"{_short(curve.name)} {curve.average_precision:.3f}"))
+    roc.plot([0, 1], [0, 1], color="grey", linewidth=1, linestyle=":")
+    few = f", the {len(shown)} with the smallest area" if len(shown) < len(found) else ""
+    _finish(roc, f"ROC, and the area below{few}", "false positive rate")
+    _finish(pr, "precision against recall, and its average", "recall")
+    for axis in (roc, pr):
+        axis.set_xlim(0, 1.01)
+        axis.set_ylim(0, 1.02)
+        axis.legend(fontsize=6.5, loc="lower right" if axis is roc else "lower left")
+    return figure
+
+
+def draw_numbers(names: Sequence[str], targets: NDArray[np.float64], values: Values) -> Figure:
+    """What was predicted against what is, a plot a column; (N, columns) both."""
+    count = min(len(names), 3)
+    figure = Figure(figsize=(SMALL[0] * count, SMALL[1]), layout="constrained")
+    for axis, place in zip(np.atleast_1d(figure.subplots(1, count)), range(count), strict=True):
+        low, high = (float(edge(targets[:, place])) for edge in (np.min, np.max))
+        axis.plot([low, high], [low, high], color="grey", linewidth=1, linestyle=":")
+        axis.scatter(targets[:, place], values[:, place], s=6, alpha=0.4, color=COLOURS[0], rasterized=True)
+        _finish(axis, _plainly(_short(names[place])), "is")
+        axis.set_ylabel("predicted", fontsize=8)
+    return figure
+
+
+def draw_balance(names: Sequence[str], counts: Mapping[str, NDArray[np.int64]]) -> Figure:
+    """The share of each class that each fold validates, a line a fold; counts: by the fold's name, (classes,)."""
+    figure = Figure(figsize=(WIDE[0], 2.4), layout="constrained")
+    axis = figure.subplots()
+    total = np.maximum(sum(counts.values()), 1)
+    for place, (fold, each) in enumerate(counts.items()):
+        axis.plot(range(len(names)), each / total, marker="o", markersize=3, linewidth=0.8, color=COLOURS[place % len(COLOURS)], label=fold)
+    if len(names) <= NAMED:
+        axis.set_xticks(range(len(names)), [_short(name) for name in names], rotation=90, fontsize=7, parse_math=False)
+    axis.set_ylim(bottom=0)
+    _finish(axis, "share of each class that a fold validates", "")
+    return figure
+
+
+def _finish(axis: Axes, title: str, below: str) -> None:
+    axis.set_title(title, fontsize=9)
+    axis.set_xlabel(below, fontsize=8)
+    axis.tick_params(labelsize=7)
+    axis.grid(alpha=0.25)
+    for side in ("top", "right"):
+        axis.spines[side].set_visible(False)
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= 24 else f"{name[:23]}…"
+
+
+def _plainly(text: str) -> str:
+    """No sign of TeX's: a class may be called $x_1$."""
+    return text.replace("$", r"\$")

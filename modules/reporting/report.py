@@ -1,0 +1,224 @@
+"""report.html: one file that holds all it shows, made of a run's Facts with Jinja2."""
+
+from __future__ import annotations
+
+import base64
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+from jinja2 import Environment, StrictUndefined
+from matplotlib import colormaps, rc_context
+from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+from PIL import Image
+
+from modules.config.comparison import differences
+from modules.config.errors import counted
+from modules.config.printer import to_ini
+from modules.config.schema import OPTIONS, Config
+from modules.data.copies import ACROSS, TESTED
+from modules.data.pixels import Pixels
+from modules.models.names import full_name
+from modules.prediction.diagnosis import ClassNumbers, curves, facets, numbers_of_classes, reliability, worst_confusions
+from modules.prediction.metrics import tell_score
+from modules.reporting.advice import advise
+from modules.reporting.facts import Facts, Picture
+from modules.reporting.plots import draw_balance, draw_confusion, draw_curves, draw_learning, draw_numbers, draw_reliability
+from modules.reporting.tables import count_targets
+
+TEMPLATE = Path(__file__).with_name("report.html.jinja")
+CLASSES_SHOWN = 100  # those of least F1
+SMALL = 96  # pixels; below it an image is shown in squares
+LARGEST = 224  # pixels a side
+OVERLAY = 0.5  # of the evidence's colours
+
+
+@dataclass(frozen=True)
+class Table:
+    head: Sequence[str]
+    rows: Sequence[Sequence[str]]
+
+
+def render_report(facts: Facts) -> str:
+    """The page. It asks for nothing outside of itself, and holds no script."""
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    return environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(**_content(facts))
+
+
+def _content(facts: Facts) -> dict[str, Any]:
+    task, result = facts.task, facts.result
+    scored = len(facts.values) > 0
+    found = facets(task, facts.targets, facts.values, facts.decision) if scored else []
+    trust = reliability(task, facts.targets, facts.values) if scored else None
+    drawn = curves(task, facts.targets, facts.values) if scored else []
+    return {
+        "name": facts.name,
+        "headline": f"{facts.metric} {tell_score(result['oof'])}" if scored else "nothing was validated",
+        "spread": f"folds {tell_score(result['mean'])} ± {tell_score(result['std'])}" if len(facts.scores) > 1 else "",
+        "chips": _chips(facts),
+        "advice": advise(facts) if scored else [],
+        "remarks": facts.remarks,
+        "folds": _folds(facts),
+        "balance": _plot(_balance(facts)),
+        "leaks": _leaks(facts),
+        "learning": _plot(draw_learning(facts.histories, facts.best_epochs, facts.metric) if any(facts.histories.values()) else None),
+        "confusions": [{"name": each.name, "plot": _plot(draw_confusion(each)), "worst": worst_confusions(each)} for each in found],
+        "classes": _classes(facts) if scored else [],
+        "reliability": _plot(None if trust is None else draw_reliability(trust)),
+        "curves": _plot(draw_curves(drawn) if drawn else None),
+        "numbers": _plot(draw_numbers(task.columns, facts.targets, facts.values) if scored and task.kind == "regression" else None),
+        "mistakes": [_picture(each) for each in facts.mistakes],
+        "suspicious": [_picture(each) for each in facts.suspicious],
+        "evidence": any(each.evidence is not None for each in facts.mistakes),
+        "suspect_count": len(facts.suspects),
+        "speed": _speed(facts),
+        "machine": _machine(facts),
+        "differences": _differences(facts.config),
+        "config": to_ini(facts.config, help=False),
+        "versions": Table(("package", "version"), sorted(facts.environment.get("versions", {}).items())),
+    }
+
+
+def _chips(facts: Facts) -> list[str]:
+    result, config = facts.result, facts.config
+    size = config.data.image_size
+    seconds = sum(record.seconds for records in facts.histories.values() for record in records)
+    chips = [
+        full_name(config.model),
+        facts.task.describe(),
+        counted(len(result["fold_numbers"]), "fold"),
+        f"{size.height} x {size.width}",
+        f"trained {_time(seconds)}",
+        f"ended {result['ended'][:16].replace('T', ' ')} UTC",
+    ]
+    chips += [f"tta {result['tta']}"] if result["tta"] != "none" else []
+    chips += [f"{result['coverage']:.0%} of the samples validated"] if 0 < result["coverage"] < 1 else []
+    return [*chips, *(["a debug run"] if result["debug"] else [])]
+
+
+def _folds(facts: Facts) -> Table:
+    head = ["fold", facts.metric, "best epoch", "of", "train loss", "valid loss", "validates"]
+    rows = []
+    for number, best in facts.best_epochs.items():
+        record = facts.best_record(number)
+        losses = ["", ""] if record is None else [_number(record.train_loss), _number(record.valid_loss)]
+        score = facts.scores.get(number)
+        validated = f"{int((facts.folds == number).sum()):,}"
+        rows.append(
+            [str(number), "" if score is None else tell_score(score), str(best), str(len(facts.histories[number])), *losses, validated]
+        )
+    return Table(head, rows)
+
+
+def _balance(facts: Facts) -> Figure | None:
+    numbers = sorted(facts.scores)
+    if len(numbers) < 2 or facts.task.kind == "regression":
+        return None
+    counts = {f"fold {number}": count_targets(facts.task, facts.targets[facts.folds == number]) for number in numbers}
+    names = facts.task.classes if facts.task.kind == "ordinal" else facts.task.columns
+    return draw_balance(names, counts)
+
+
+def _leaks(facts: Facts) -> list[str]:
+    places = [row.get("where") for row in facts.copies]
+    if not places:
+        return ["No image was found that is a copy of another one."]
+    across, tested = places.count(ACROSS), places.count(TESTED)
+    return [
+        f"{counted(len(places), 'pair')} of images that are the same, or nearly (duplicates.csv): {across} across folds,"
+        f" {tested} across training and test set."
+    ]
+
+
+def _classes(facts: Facts) -> list[tuple[str, Table]]:
+    found = numbers_of_classes(facts.task, facts.targets, facts.values, facts.decision)
+    return [(name, _table_of(numbers)) for name, numbers in found.items()]
+
+
+def _table_of(numbers: Sequence[ClassNumbers]) -> Table:
+    there = sorted((each for each in numbers if each.support), key=lambda each: each.f1)
+    rows = [[each.name, f"{each.precision:.3f}", f"{each.recall:.3f}", f"{each.f1:.3f}", f"{each.support:,}"] for each in there]
+    left = len(rows) - CLASSES_SHOWN
+    return Table(
+        ["class", "precision", "recall", "F1", "rows"], rows[:CLASSES_SHOWN] + ([[f"{left} better ones", *[""] * 4]] if left > 0 else [])
+    )
+
+
+def _speed(facts: Facts) -> Table:
+    rows = []
+    for number, records in facts.histories.items():
+        if records:
+            speeds, seconds = [record.images_per_second for record in records], [record.seconds for record in records]
+            rows.append([f"fold {number}", f"{median(speeds):,.0f}", f"{median(seconds):.1f} s", _time(sum(seconds))])
+    return Table(["", "images/s trained", "an epoch", "all epochs"], rows)
+
+
+def _machine(facts: Facts) -> list[str]:
+    known = facts.environment
+    device = known.get("device_name") or known.get("device", "")
+    lines = [f"{device}, {known['precision']}, {counted(int(known['threads']), 'thread')}, {known.get('platform', '')}"]
+    memory = facts.result.get("memory", {})
+    told = [
+        f"{name} {memory[key] / 2**30:.2f} GiB"
+        for key, name in (("process", "memory at most"), ("device", "on the GPU"))
+        if memory.get(key)
+    ]
+    return [*lines, *([", ".join(told)] if told else [])]
+
+
+def _differences(config: Config) -> Table:
+    options = [(section, option.name) for section, known in OPTIONS.items() for option in known.values()]
+    rows = [(f"{each.section}.{each.name}", each.texts[1], each.texts[0]) for each in differences(Config(), config, options)]
+    return Table(("option", "here", "default"), rows)
+
+
+def _picture(picture: Picture) -> dict[str, Any]:
+    pixels = _colours(picture.pixels)
+    sources = [_image(pixels)]
+    if picture.evidence is not None:
+        heat = colormaps["turbo"](picture.evidence)[..., :3] * 255
+        share = OVERLAY * picture.evidence[..., None]
+        sources.append(_image(((1 - share) * pixels.mean(axis=-1, keepdims=True) + share * heat).astype(np.uint8)))
+    return {"id": picture.id, "sources": sources, "captions": picture.captions, "small": max(pixels.shape[:2]) < SMALL}
+
+
+def _colours(pixels: Pixels) -> Pixels:
+    return np.repeat(pixels, 3, axis=-1) if pixels.shape[-1] == 1 else pixels[..., :3]
+
+
+def _image(pixels: NDArray[np.uint8]) -> str:
+    image = Image.fromarray(pixels)
+    image.thumbnail((LARGEST, LARGEST))
+    small, file = max(image.size) < SMALL, BytesIO()
+    image.save(file, "PNG" if small else "JPEG", **({} if small else {"quality": 85}))
+    return _data("image/png" if small else "image/jpeg", file.getvalue())
+
+
+def _plot(figure: Figure | None) -> str:
+    if figure is None:
+        return ""
+    file = BytesIO()
+    with warnings.catch_warnings(), rc_context({"svg.hashsalt": "foldini", "svg.fonttype": "path"}):
+        warnings.filterwarnings("ignore", "Glyph .* missing from font")  # names in scripts that matplotlib's font has not
+        FigureCanvasSVG(figure).print_svg(file, metadata={"Date": None})  # type: ignore[no-untyped-call]
+    return _data("image/svg+xml", file.getvalue())
+
+
+def _data(kind: str, content: bytes) -> str:
+    return f"data:{kind};base64,{base64.b64encode(content).decode()}"
+
+
+def _number(value: float) -> str:
+    return f"{value:.4f}"
+
+
+def _time(seconds: float) -> str:
+    minutes = round(seconds / 60)
+    return f"{seconds:.0f} s" if seconds < 120 else f"{minutes} min" if minutes < 120 else f"{minutes / 60:.1f} h"
