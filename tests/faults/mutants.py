@@ -236,7 +236,8 @@ def failures(tests: Sequence[str], folder: Path) -> str:
     ]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"}
     done = subprocess.run([*command, *tests], cwd=folder, env=environment, capture_output=True, text=True, timeout=SECONDS, check=False)
-    assert done.returncode in (0, 1, 2), done.stdout + done.stderr  # 2: a file of tests cannot be imported
+    assert done.returncode in (0, 1, 2), done.stdout + done.stderr  # 2: a file of tests cannot be imported, as where a table is checked
+    assert "SyntaxError" not in done.stdout, f"that is no bug, but no program: {done.stdout[-1000:]}"
     return done.stdout[-1000:] if done.returncode else ""
 
 

@@ -143,7 +143,8 @@ def test_repeated_folds_are_compared_fold_by_fold(earlier: tuple[Path, list[str]
     for number in range(4):
         run.fold(number).path.mkdir()
         save_checkpoint(run.fold(number).best, {**trained, "fold": number})
-    warm = replace(plan.pretrained, run=run, result={**plan.pretrained.result, "fold_numbers": [0, 1, 2, 3]})
+    known = {"fold_numbers": [0, 1, 2, 3], "best_epochs": [trained["epoch"]] * 4}
+    warm = replace(plan.pretrained, run=run, result={**plan.pretrained.result, **known})
     one = {number: plan.samples.ids.tolist().index(name) for name, number in rows}
     warm.check_folds(plan.samples, [Fold(number, np.arange(0), np.array([row])) for number, row in one.items() if number >= 0])
     with pytest.raises(OptionError, match="fold 3 validates"):
