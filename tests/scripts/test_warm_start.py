@@ -57,6 +57,7 @@ def test_every_fold_begins_with_the_weights_of_its_own_fold_head_included(earlie
     assert plan.preprocessing.mean == (0.3, 0.4, 0.5) and plan.preprocessing.std == (0.5, 0.5, 0.5)
 
 
+@pytest.mark.slow
 def test_scores_go_on_from_there_and_the_run_says_where_it_began(
     earlier: tuple[Path, list[str]], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -176,6 +177,7 @@ def test_check_begins_there_too_and_says_so(earlier: tuple[Path, list[str]], cap
     assert sorted((earlier[0] / "runs").iterdir()) == before
 
 
+@pytest.mark.slow
 def test_stopped_and_resumed_equals_uninterrupted_also_for_a_fold_that_had_not_begun(
     earlier: tuple[Path, list[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:

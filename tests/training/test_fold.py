@@ -743,6 +743,7 @@ EVERYTHING = (
 )
 
 
+@pytest.mark.slow
 def test_a_fold_stopped_in_either_phase_or_between_them_comes_to_the_same_result(contest: Path) -> None:
     """With everything on that a phase has and a checkpoint must hold. 0: within the first epoch after the probe."""
     plan = plan_for(contest, *EVERYTHING)
@@ -820,6 +821,7 @@ def test_what_the_model_says_without_tta_is_kept_beside_it(contest: Path) -> Non
     assert flipped.predictions_without_tta.read_bytes() == plain.predictions.read_bytes()
 
 
+@pytest.mark.slow
 def test_compiled_folds_share_their_code_and_learn_what_others_do(contest: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With torch's own operations behind the traced code. Batches of 8: 30 rows train and validate, so that each part has a smaller one."""
     torch._dynamo.reset()
