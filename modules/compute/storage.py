@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from hashlib import sha256
 from pathlib import Path
+from threading import Thread
 from typing import Any, BinaryIO
 
 SEAL = b"\nfoldini sha256 "  # and 32 bytes; readers of zip archives (torch.load) and of .npy files pass over what is behind their content
@@ -44,14 +44,13 @@ def write_sealed(path: Path, write: Callable[[Any], object]) -> None:
     """write_atomically, with a digest behind the content. `write` gets an object with `write` and `flush`. Raises OSError."""
 
     def write_and_seal(file: BinaryIO) -> None:
-        with ThreadPoolExecutor(1) as beside:
-            sealing = _Sealing(file, beside)
-            try:
-                write(sealing)
-            except Exception:
-                if sealing.fault is not None:  # torch.save ends its archive all the same, and fails at that
-                    raise sealing.fault from None
-                raise
+        sealing = _Sealing(file)
+        try:
+            write(sealing)
+        except Exception:
+            if sealing.fault is not None:  # torch.save ends its archive all the same, and fails at that
+                raise sealing.fault from None
+            raise
         file.write(SEAL + sealing.digest.digest())
 
     write_atomically(path, write_and_seal)
@@ -77,24 +76,25 @@ class _Sealing:
     The digest of a tensor takes as long as writing it, and is made beside that.
     """
 
-    def __init__(self, file: BinaryIO, beside: ThreadPoolExecutor) -> None:
+    def __init__(self, file: BinaryIO) -> None:
         self.file = file
-        self.beside = beside
         self.digest = sha256()
         self.fault: OSError | None = None
 
     def write(self, data: bytes) -> int:
-        digesting = self.beside.submit(self.digest.update, data) if len(data) >= CHUNK else None
+        digesting = Thread(target=self.digest.update, args=(data,))
+        if len(data) < CHUNK:
+            digesting.run()
+        else:
+            digesting.start()
         try:
-            if digesting is None:
-                self.digest.update(data)
             return self.file.write(data)
         except OSError as error:
             self.fault = error
             raise
         finally:
-            if digesting is not None:
-                digesting.result()
+            if digesting.ident is not None:
+                digesting.join()
 
     def flush(self) -> None:
         self.file.flush()

@@ -13,6 +13,8 @@ from modules.config.errors import hint
 from modules.config.own_code import FORM, OwnCode, own_code
 from modules.config.pipeline import GRAMMAR, Pipeline, PipelineError, parse_pipeline
 
+UNWRITABLE = re.compile("[\0\r\ud800-\udfff]")  # no INI gives them back
+
 
 class Size(NamedTuple):
     """Height and width in pixels."""
@@ -60,6 +62,8 @@ class Bounds:
 
 def parse_value(text: str, kind: Any, bounds: Bounds) -> Any:
     """The value that `text` stands for. Raises ValueError with what was expected, as a phrase; for pipelines PipelineError."""
+    if UNWRITABLE.search(text):
+        raise ValueError("text without NUL, carriage returns, and bytes that are no UTF-8")
     if _is_union(kind):
         return _parse_union(text, kind, bounds)
     if kind is type(None):

@@ -27,7 +27,9 @@ def hold_out(samples: Samples, split: Split, method: str, seed: int) -> list[Row
     counts = np.bincount(kept)
     alone = np.flatnonzero(counts < 2)
     if samples.targets is not None and samples.targets.ndim == 2:
-        kept = np.where(np.isin(kept, alone), counts.argmax(), kept)  # the largest share of one row only
+        kept = by_occurrence(kept)
+        counts = np.bincount(kept)
+        kept = np.where(np.isin(kept, np.flatnonzero(counts < 2)), counts.argmax(), kept)  # the largest share of one row only
     elif len(alone):
         names = shorten(samples.task.classes[index] for index in alone)
         raise OptionError("split", "method", f"holdout needs two samples of every class; there is one of {names}")

@@ -32,7 +32,7 @@ from modules.data.preprocessing import Preprocessing
 from modules.data.samples import Rows
 
 FOLDER = "pixels"  # of settings.cache_path
-LAYOUT = 2  # of what is stored, and the rule by which files become pixels: another number, and nothing stored before is found
+LAYOUT = 3  # of what is stored, and the rule by which files become pixels: another number, and nothing stored before is found
 HELD_BYTES, HELD_SECONDS = 2**26, 5.0  # of pixels that wait to be written, and of work: what a kill costs
 AT_ONCE = 64  # images that threads are given
 

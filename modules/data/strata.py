@@ -10,15 +10,16 @@ from scipy.stats import rankdata
 
 from modules.config.errors import OptionError, shorten
 from modules.data.samples import Rows, Samples
-from modules.data.task import positions
+from modules.data.task import Targets, positions
 
 NAMED = ("multiclass", "binary", "ordinal")  # kinds whose strata are their classes
 LABELLED = ("multilabel", "multioutput")  # kinds with several labels an image
+DIGITS = 6  # of sums of shares, which are 32-bit numbers
 GROUPED = ("group", "stratified_group")
 
 
 def strata(samples: Samples, bins: int) -> Rows:
-    """(N,) the number of the class of each sample, of shares the largest one; of numbers (the first column of several) the part
+    """(N,) the number of the class of each sample, of shares that of the largest one; of numbers (the first column of several) the part
     of `bins` of equal size that it is in, equal numbers together; of several outputs, and of labels, that of their combination.
     """
     targets, kind = samples.targets, samples.task.kind
@@ -28,7 +29,13 @@ def strata(samples: Samples, bins: int) -> Rows:
         return np.asarray(np.unique((places * bins).astype(np.int64), return_inverse=True)[1], dtype=np.int64)
     if kind in LABELLED:
         return np.asarray(np.unique(targets, axis=0, return_inverse=True)[1].reshape(-1), dtype=np.int64)
-    return positions(targets)
+    return positions(targets) if targets.ndim == 1 else _largest(targets)
+
+
+def _largest(shares: Targets) -> Rows:
+    """(N,) the class of the largest share; of equal ones that which has most in all rows, so that names change nothing."""
+    order = sorted(range(shares.shape[1]), key=lambda column: (-round(float(shares[:, column].sum()), DIGITS), *shares[:, column]))
+    return np.asarray(np.array(order)[shares[:, order].argmax(axis=1)], dtype=np.int64)
 
 
 def by_occurrence(numbers: Rows) -> Rows:
@@ -63,7 +70,7 @@ def check_counts(samples: Samples, method: str, folds: int) -> None:
 def _check_classes(samples: Samples, folds: int) -> None:
     """Soft targets may have a class that is the largest share of few rows, or of none: one is enough that comes often."""
     assert samples.targets is not None
-    counts = np.bincount(positions(samples.targets), minlength=len(samples.task.classes))
+    counts = np.bincount(strata(samples, 1), minlength=len(samples.task.classes))
     rare = [f"{samples.task.classes[index]} ({counts[index]})" for index in np.flatnonzero(counts < folds)]
     if rare and (samples.targets.ndim == 1 or len(rare) == len(counts)):
         raise OptionError("split", "folds", f"{folds} folds need {folds} samples of every class; too few of {shorten(rare)}")

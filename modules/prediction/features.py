@@ -37,7 +37,7 @@ from modules.models.cutting import Trunk
 from modules.prediction.tta import VIEWS, View
 
 FOLDER = "features"  # of settings.cache_path
-LAYOUT = 2  # of what is stored, and of how pixels become images: another number, and nothing stored before is found
+LAYOUT = 3  # of what is stored, and of how pixels become images: another number, and nothing stored before is found
 BATCH = 64  # images that go through the trunk at a time, at most
 PACKAGES = ("torch", "torchvision", "timm", "albumentations", "numpy", "Pillow")
 KEPT_AT_ONCE = 1024  # images; a kill costs so many at most

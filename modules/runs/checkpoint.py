@@ -13,6 +13,8 @@ from modules.compute.storage import is_whole, write_sealed
 from modules.config.errors import DataError
 from modules.runs.directory import FoldDirectory, RunDirectory
 
+FORMAT = 1  # of what checkpoints hold: another number where that changes
+
 
 def save_checkpoint(path: Path, content: Mapping[str, Any]) -> None:
     """Writes `content` (tensors and plain values) to `path`, sealed: the old file, or the whole new one. torch.load reads it too."""
@@ -57,24 +59,34 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
         raise DataError(f"{path}: damaged, or no checkpoint of Foldini: {reason or type(error).__name__}") from None
     if not isinstance(content, dict) or "model" not in content:
         raise DataError(f"{path}: no checkpoint of Foldini")
+    if content.get("format", FORMAT) != FORMAT:
+        raise DataError(f"{path}: written by another version of Foldini, in format {content['format']}; this one reads {FORMAT}")
     return content
 
 
 def load_best(run: RunDirectory, result: Mapping[str, Any], number: int) -> dict[str, Any]:
-    """The best checkpoint of one fold of a finished run, on the CPU; `result`: its result.json.
+    """That of one fold of a finished run; `result`: its result.json."""
+    directory, numbers = run.fold(number), result["fold_numbers"]
+    if not directory.best.exists():
+        raise DataError(f"{directory.best}: missing; the run has folds {', '.join(map(str, numbers))}")
+    return load_best_of(directory, result["run_id"], number, result["task"], result["best_epochs"][numbers.index(number)])
 
-    Raises DataError for one that is missing or damaged, and for weights of another run, fold or class order.
+
+def load_best_of(directory: FoldDirectory, run_id: str, fold: int, task: Mapping[str, Any], epoch: int) -> dict[str, Any]:
+    """The best checkpoint of a fold, on the CPU. task: as Task.to_dict gives it. epoch: the fold's best one.
+
+    Raises DataError for one that is missing or damaged, and for weights of another run, fold, class order or epoch.
     """
-    path = run.fold(number).best
-    if not path.exists():
-        raise DataError(f"{path}: missing; the run has folds {', '.join(map(str, result['fold_numbers']))}")
+    path = directory.best
     checkpoint = load_checkpoint(path)
-    if checkpoint.get("run_id") != result["run_id"]:
+    if checkpoint.get("run_id") != run_id:
         raise DataError(f"{path}: this checkpoint is of another run")
-    if checkpoint.get("fold") != number:
-        raise DataError(f"{path}: this checkpoint is of fold {checkpoint.get('fold')}, not of fold {number}")
-    if checkpoint.get("task") != result["task"]:
+    if checkpoint.get("fold") != fold:
+        raise DataError(f"{path}: this checkpoint is of fold {checkpoint.get('fold')}, not of fold {fold}")
+    if checkpoint.get("task") != task:
         raise DataError(f"{path}: its classes, or their order, are not those of the run")
+    if checkpoint.get("epoch") != epoch:
+        raise DataError(f"{path}: this checkpoint is of epoch {checkpoint.get('epoch')}, and the fold's best one is {epoch}")
     return checkpoint
 
 

@@ -103,12 +103,13 @@ class Sink(Protocol):
 
 
 def write_history(path: Path, records: Sequence[EpochRecord]) -> None:
-    """history.csv: a row an epoch."""
+    """history.csv: a row an epoch. One that is there already, as it must be, is left alone."""
     text = io.StringIO()
     writer = csv.DictWriter(text, [field.name for field in fields(EpochRecord)], lineterminator="\n")
     writer.writeheader()
     writer.writerows(asdict(record) for record in records)
-    write_text(path, text.getvalue())
+    if not path.is_file() or path.read_bytes() != text.getvalue().encode():
+        write_text(path, text.getvalue())
 
 
 def read_history(path: Path) -> list[EpochRecord]:

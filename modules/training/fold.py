@@ -24,7 +24,7 @@ from modules.models.build import Network
 from modules.models.weights import restore_weights
 from modules.prediction.predict import Outcome
 from modules.prediction.predictions import Predictions, Values, check_predictions, load_predictions, save_predictions
-from modules.runs.checkpoint import load_checkpoint, load_last, save_checkpoint, save_epoch, save_last
+from modules.runs.checkpoint import FORMAT, load_best_of, load_last, save_checkpoint, save_epoch, save_last
 from modules.runs.directory import FoldDirectory
 from modules.runs.records import EpochRecord, FoldResult, Progress, Sink, record_from, write_history
 from modules.training.epoch import Diverged, EpochOutcome, Learner, train_epoch
@@ -63,11 +63,12 @@ def train_fold(plan: Plan, fold: Fold, directory: FoldDirectory, sink: Sink) -> 
     if not _is_over(plan, progress, records):
         ranks.from_main(lambda: directory.predictions.unlink(missing_ok=True))
         progress, records = _train(plan, fold, directory, sink, state, progress, records)
-    if not ranks.from_main(directory.best.is_file):
-        raise DataError(f"{directory.best}: missing; remove {directory.path} to train this fold again")
+    else:
+        ranks.from_main(lambda: write_history(directory.history, records))
+    best = _load_best(plan, fold, directory, progress.best_epoch)
     if not ranks.from_main(directory.predictions.exists):
-        _predict_validation(plan, fold, directory, sink)
-    predictions = _own_predictions(plan, fold, directory, sink)
+        _predict_validation(plan, fold, directory, best, sink)
+    predictions = _own_predictions(plan, fold, directory, best, sink)
     score = _score(plan, fold, predictions.values)
     result = FoldResult(fold.number, score, progress.best_epoch, len(records))
     sink.end_fold(result)
@@ -188,7 +189,7 @@ def _commit(plan: Plan, directory: FoldDirectory, learner: Learner, step: int, p
     """
     latest, model, metric = records[-1], plan.config.model, plan.metric
     shared = {
-        "format": 1,
+        "format": FORMAT,
         "run_id": plan.run_id,
         "fold": latest.fold,
         "epoch": latest.epoch,
@@ -240,12 +241,23 @@ def _targets(plan: Plan, fold: Fold) -> Targets:
     return plan.samples.targets[fold.valid_rows]
 
 
-def _predict_validation(plan: Plan, fold: Fold, directory: FoldDirectory, sink: Sink) -> None:
+def _load_best(plan: Plan, fold: Fold, directory: FoldDirectory, epoch: int) -> dict[str, Any]:
+    """best.pt. Raises DataError where it is missing or damaged, or not of this run, fold and epoch: another one's scores would be told."""
+    again = f"remove {directory.path} to train this fold again"
+    if not plan.process.ranks.from_main(directory.best.is_file):
+        raise DataError(f"{directory.best}: missing; {again}")
+    try:
+        return load_best_of(directory, plan.run_id, fold.number, plan.samples.task.to_dict(), epoch)
+    except DataError as error:
+        raise DataError(f"{error}; {again}") from None
+
+
+def _predict_validation(plan: Plan, fold: Fold, directory: FoldDirectory, best: Mapping[str, Any], sink: Sink) -> None:
     """predictions.csv: the validated rows, by the best epoch's weights, with the views that inference will use.
 
     With views, what they are without comes first, so that their gain is known: predictions.none.csv.
     """
-    network, best = make_network(plan, fold.number, pretrained=False), load_checkpoint(directory.best)
+    network = make_network(plan, fold.number, pretrained=False)
     restore_weights(network.module, best["model"], str(directory.best))
     phase = plan.phase_of(best["epoch"])
     features = stored_features(plan, network, phase)
@@ -262,7 +274,7 @@ def _predict_validation(plan: Plan, fold: Fold, directory: FoldDirectory, sink: 
         plan.process.ranks.from_main(partial(save_predictions, path, predictions, _targets(plan, fold), decision=plan.plainly))
 
 
-def _own_predictions(plan: Plan, fold: Fold, directory: FoldDirectory, sink: Sink) -> Predictions:
+def _own_predictions(plan: Plan, fold: Fold, directory: FoldDirectory, best: Mapping[str, Any], sink: Sink) -> Predictions:
     """predictions.csv, made again where it, or what is without views, is damaged or not of the rows that this fold validates."""
     for again in (False, True):
         try:
@@ -275,7 +287,7 @@ def _own_predictions(plan: Plan, fold: Fold, directory: FoldDirectory, sink: Sin
         except DataError:
             if again:
                 raise
-        _predict_validation(plan, fold, directory, sink)
+        _predict_validation(plan, fold, directory, best, sink)
     raise DataError(f"{directory.predictions}: its rows are not those that fold {fold.number} validates")
 
 

@@ -563,6 +563,23 @@ def test_long_values_are_cut_in_messages() -> None:
     assert len(line) < 200 and line.endswith("...'")
 
 
+@pytest.mark.parametrize(
+    "option", ["settings.run_name", "settings.log_path", "data.train_images", "data.group_column", "hyper_params.epochs"]
+)
+@pytest.mark.parametrize("text", ["a\0b", "a\rseed = 7", "z\udcff"])
+def test_text_that_no_ini_gives_back_is_refused(option: str, text: str) -> None:
+    """A run's own config.ini would say something else, or name a file that no system has."""
+    with pytest.raises(ConfigError) as caught:
+        read_config([], [f"{option}={text}"])
+    (line,) = caught.value.lines
+    assert line.startswith(f"override {option}: expected text without NUL") and line.isprintable()
+    if "\0" in text:
+        section, name = option.split(".")
+        Path("a.ini").write_text(f"[{section}]\n{name} = {text}\n")
+        with pytest.raises(ConfigError, match="text without NUL"):
+            read_config(["a.ini"])
+
+
 @pytest.mark.parametrize("override", ["settings", "settings.seed", "seed=1", "=1"])
 def test_an_override_has_a_section_an_option_and_a_value(override: str) -> None:
     assert mistakes("", override) == (f"override {override}: expected section.option=value",)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import struct
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -234,12 +235,126 @@ def test_the_first_frame_of_several_is_read(name: str) -> None:
 
 def test_floating_point_pixels_are_refused_by_name() -> None:
     Image.fromarray(np.ones((4, 4), dtype=np.float32)).save("a.tif")
-    assert refused(Path("a.tif")) == "floating point pixels have no agreed scale; save 8 or 16 bits"
+    assert refused(Path("a.tif")) == "floating point pixels have no agreed scale; save 8 bits, or 16 bits of grey"
 
 
 def test_whole_numbers_beyond_16_bits_are_refused() -> None:
     Image.fromarray(np.array([[0, 70000]], dtype=np.int32)).save("a.tif")
-    assert refused(Path("a.tif")) == "damaged: expected 16-bit pixels, got values from 0 to 70000"
+    assert refused(Path("a.tif")).startswith("signed or floating point pixels have no agreed scale")
+
+
+def tiff(bits: Sequence[int], data: bytes, *, colours: int = 1, planes: int = 1, signs: int = 1, size: tuple[int, int] = (3, 4)) -> bytes:
+    """A TIFF file of (height, width), byte by byte. colours: 0 white is 0, 1 black is 0, 2 RGB. planes: 2 one after another."""
+    count, (height, width) = len(bits), size
+    short = {256: width, 257: height, 259: 1, 262: colours, 277: count, 278: height, 284: planes}
+    length = len(data) // count if planes == 2 else len(data)
+    tables = {258: bits, 339: [signs] * count}
+    start, pool = 8 + 2 + 12 * (len(short) + len(tables) + 2) + 4, b""
+    strips = [0] * (count if planes == 2 else 1)
+    body = start + 2 * sum(len(each) for each in tables.values() if len(each) > 2) + 8 * len(strips)
+    tables_of_longs = {273: [body + number * length for number in range(len(strips))], 279: [length] * len(strips)}
+    entries = {tag: struct.pack("<HHIHH", tag, 3, 1, value, 0) for tag, value in short.items()}
+    for tag, values in (*tables.items(), *tables_of_longs.items()):
+        kind, letter = (3, "H") if tag in tables else (4, "I")
+        raw = struct.pack(f"<{len(values)}{letter}", *values)
+        place = raw.ljust(4, b"\0") if len(raw) <= 4 else struct.pack("<I", start + len(pool))
+        pool += raw if len(raw) > 4 else b""
+        entries[tag] = struct.pack("<HHI", tag, kind, len(values)) + place
+    header = b"II*\0" + struct.pack("<IH", 8, len(entries)) + b"".join(entries[tag] for tag in sorted(entries)) + b"\0" * 4
+    return (header + pool).ljust(body, b"\0") + data
+
+
+def test_a_tiff_that_is_written_by_hand_is_read() -> None:
+    """So that those below are refused for what they say of themselves."""
+    grey, rgb = np.arange(12, dtype=np.uint8).reshape(3, 4) * 20, colours(3, 4)
+    for content, expected in (
+        (tiff([8], grey.tobytes()), grey[..., None].repeat(3, axis=2)),
+        (tiff([8], (255 - grey).tobytes(), colours=0), grey[..., None].repeat(3, axis=2)),
+        (tiff([16], (grey.astype("<u2") * 257).tobytes()), grey[..., None].repeat(3, axis=2)),
+        (tiff([8] * 3, rgb.tobytes(), colours=2), rgb),
+        (tiff([8] * 3, rgb.transpose(2, 0, 1).tobytes(), colours=2, planes=2), rgb),
+        (tiff([16] * 3, (rgb.astype("<u2") * 257).tobytes(), colours=2), rgb),
+    ):
+        Path("a.tif").write_bytes(content)
+        assert np.array_equal(read_image(Path("a.tif"), 3), expected)
+
+
+@pytest.mark.parametrize(
+    ("bits", "more", "told"),
+    [
+        ([12], {}, "12 bits a pixel have no agreed scale"),
+        ([32], {}, "32 bits a pixel have no agreed scale"),
+        ([16], {"colours": 0}, "16 bits with white as 0, or with a plane for each colour, are not read"),
+        ([16] * 3, {"colours": 2, "planes": 2}, "16 bits with white as 0, or with a plane for each colour, are not read"),
+        ([8], {"signs": 2}, "signed or floating point pixels have no agreed scale"),
+        ([16], {"signs": 2}, "signed or floating point pixels have no agreed scale"),
+    ],
+)
+def test_a_tiff_whose_pixels_pillow_reads_as_others_is_refused(bits: list[int], more: dict[str, int], told: str) -> None:
+    Path("a.tif").write_bytes(tiff(bits, bytes(12 * sum(bits) // 8), **more))  # type: ignore[arg-type]
+    assert refused(Path("a.tif")) == f"{told}; save 8 bits, or 16 bits of grey"
+    assert str(check_header(Path("a.tif"))).startswith(f"a.tif: {told}")
+
+
+@pytest.mark.parametrize(("depth", "key"), [(2, 1), (2, 0), (2, 3), (4, 7), (4, 15), (8, 9)])
+def test_the_transparent_grey_of_a_png_is_white_at_any_depth(depth: int, key: int) -> None:
+    levels = np.arange(12).reshape(3, 4) % 2**depth
+    levels[1, 2] = key
+    rows = b"".join(
+        b"\0" + int("".join(f"{level:0{depth}b}" for level in row), 2).to_bytes(4 * depth // 8, "big") for row in levels.tolist()
+    )
+    Path("a.png").write_bytes(png(4, 3, zlib.compress(rows), depth, more=[(b"tRNS", struct.pack(">H", key))]))
+    expected = np.where(levels == key, 255, levels * 255 // (2**depth - 1))
+    assert np.array_equal(read_image(Path("a.png"), 1)[..., 0], expected)
+
+
+def test_a_png_of_16_bit_colours_with_a_transparent_one_is_refused() -> None:
+    rows = b"".join(b"\0" + bytes(6 * 4) for _ in range(3))
+    Path("a.png").write_bytes(png(4, 3, zlib.compress(rows), 16, 2, more=[(b"tRNS", bytes(6))]))
+    assert refused(Path("a.png")).startswith("16-bit colours of which one is transparent are not read")
+    Path("a.png").write_bytes(png(4, 3, zlib.compress(rows), 16, 2))
+    assert not read_image(Path("a.png"), 3).any()
+
+
+@pytest.mark.parametrize("tags", [b"XMP", b"II*\0garbage", b"II*\0\x08\0\0\0\xff\xff"])
+def test_of_exif_nothing_but_the_orientation_matters(tags: bytes) -> None:
+    pixels = colours()
+    Image.fromarray(pixels).save("a.png", exif=b"Exif\0\0" + tags)
+    assert np.array_equal(read_image(Path("a.png"), 3), pixels)
+    assert read_sizes([Path("a.png")]) == [Size(12, 20)]
+
+
+def test_a_resolution_that_is_no_number_does_not_matter() -> None:
+    entries = [(0x0112, 3, 1, struct.pack("<HH", 6, 0)), (0x011A, 2, 4, b"300\0")]
+    tags = b"II*\0\x08\0\0\0" + struct.pack("<H", 2) + b"".join(struct.pack("<HHI", *each[:3]) + each[3] for each in entries) + b"\0" * 4
+    Image.fromarray(colours()).save("a.png", exif=b"Exif\0\0" + tags)
+    assert np.array_equal(read_image(Path("a.png"), 3), TURNS[6](colours()))
+    assert read_sizes([Path("a.png")]) == [Size(20, 12)]
+
+
+@pytest.mark.parametrize("tail", [0, 40, 5000])
+def test_a_jpeg_of_which_the_rest_is_zeros_is_refused(tail: int) -> None:
+    """A download into a file of its full size, interrupted, decodes as grey; zeros behind an image are none of its business."""
+    Image.fromarray(colours(200, 300)).save("a.jpg", quality=95)
+    content = Path("a.jpg").read_bytes()
+    half = len(content) // 2
+    Path("a.jpg").write_bytes(content[:half] + bytes(len(content) - half))
+    assert refused(Path("a.jpg")) == "damaged: its end is zeros"
+    Path("a.jpg").write_bytes(content + bytes(tail))
+    assert read_image(Path("a.jpg"), 3).shape == (200, 300, 3)
+
+
+@pytest.mark.parametrize("name", ["a.eps", "a.fits"])
+def test_formats_without_a_scale_or_that_run_a_program_are_refused(name: str) -> None:
+    if name == "a.eps":
+        Image.fromarray(colours()).save(name)
+    else:
+        cards = ["SIMPLE  =                    T", "BITPIX  =                    8", "NAXIS   =                    2"]
+        cards += ["NAXIS1  =                    4", "NAXIS2  =                    3", "END"]
+        Path(name).write_bytes("".join(card.ljust(80) for card in cards).ljust(2880).encode() + bytes(2880))
+    with Image.open(name) as image:
+        assert image.format in ("EPS", "FITS")
+    assert refused(Path(name)) == "not an image that can be read"
 
 
 def test_zero_bytes_are_refused() -> None:
@@ -273,9 +388,9 @@ def test_a_truncated_file_is_refused_and_never_filled_up_with_grey(name: str, sh
     assert problems[0] is not None and problems[0].startswith(f"{name}: ")
 
 
-def png(width: int, height: int, data: bytes, depth: int = 8, kind: int = 0) -> bytes:
-    """A PNG file byte by byte."""
-    chunks = [(b"IHDR", struct.pack(">IIBBBBB", width, height, depth, kind, 0, 0, 0)), (b"IDAT", data), (b"IEND", b"")]
+def png(width: int, height: int, data: bytes, depth: int = 8, kind: int = 0, more: Sequence[tuple[bytes, bytes]] = ()) -> bytes:
+    """A PNG file byte by byte. more: chunks in front of the pixels."""
+    chunks = [(b"IHDR", struct.pack(">IIBBBBB", width, height, depth, kind, 0, 0, 0)), *more, (b"IDAT", data), (b"IEND", b"")]
     body = [struct.pack(">I", len(part)) + name + part + struct.pack(">I", zlib.crc32(name + part)) for name, part in chunks]
     return b"\x89PNG\r\n\x1a\n" + b"".join(body)
 

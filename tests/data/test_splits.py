@@ -484,6 +484,7 @@ def test_folds_of_labels_follow_from_the_seed(make: Any, groups: bool) -> None:
     assert found[0] == found[1] and len({tuple(each) for each in found}) == 3
 
 
+@pytest.mark.slow
 def test_a_hundred_thousand_rows_with_labels_are_dealt_in_seconds() -> None:
     rng = np.random.default_rng(0)
     targets = (rng.random((100_000, 30)) < np.geomspace(0.3, 0.00005, 30)).astype(np.float32)

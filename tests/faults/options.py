@@ -6,12 +6,14 @@ python -m tests.faults.options [files=3000] [seed=0]
 from __future__ import annotations
 
 import random
+import re
 import shutil
 import sys
 import tempfile
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import chdir
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
@@ -82,9 +84,29 @@ def fault_of(option: Option, text: str, outcome: str, told: list[str]) -> str | 
         return outcome
     if outcome == TOLD and not any(option.name in line for line in told):
         return f"told without its name: {told}"
-    if outcome == ACCEPTED and is_number(option) and text in ("nan", "NaN", "-nan", "inf", "-inf", "1e999"):
-        return "no number, and accepted"
+    if outcome == ACCEPTED and is_number(option):
+        return fault_of_number(option, text.strip().removesuffix(","))
     return None
+
+
+def fault_of_number(option: Option, text: str) -> str | None:
+    """What is accepted is a listed word, blank, or a number of its kind in its range, as told by Python's own Decimal."""
+    members = get_args(option.kind) if get_origin(option.kind) is not None or len(get_args(option.kind)) else (option.kind,)
+    words = {str(word) for each in members if get_origin(each) is Literal for word in get_args(each)}
+    if text.strip().lower() in {"", *words}:
+        return None
+    if not re.fullmatch(r"[-+.0-9eE]+", text):
+        return "no number, and accepted"
+    number, low = Decimal(text), option.bounds
+    if float not in members and number != int(number):
+        return "no whole number, and accepted"
+    beyond = (
+        (low.at_least is not None and number < Decimal(low.at_least))
+        or (low.above is not None and number <= Decimal(low.above))
+        or (low.at_most is not None and number > Decimal(low.at_most))
+        or (low.below is not None and number >= Decimal(low.below))
+    )
+    return "out of range, and accepted" if beyond else None
 
 
 def outcome_of(text: str | bytes) -> tuple[str, list[str]]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,14 +22,16 @@ from modules.data.splits import Fold, make_folds
 from modules.data.task import Output, Scale, Task, classification
 
 METHODS = ("auto", "kfold", "stratified", "group", "stratified_group", "multilabel_stratified", "holdout")
-KINDS = ("multiclass", "multilabel", "regression")
+KINDS = ("multiclass", "shares", "ordinal", "multilabel", "multioutput", "regression")
 REFUSED = "refused in a line"
+PLENTY = 40  # rows, of which no two draws are the same by chance
 
 
 def random_table(rng: np.random.Generator) -> tuple[Samples, Split]:
     """From a handful of rows to some hundred, few classes or many, of even shares or not; groups of any size, or none."""
     rows, kind = int(rng.integers(2, 400)), str(rng.choice(KINDS))
-    method = str(rng.choice(METHODS if kind == "multilabel" else [each for each in METHODS if each != "multilabel_stratified"]))
+    labelled = kind in ("multilabel", "multioutput")
+    method = str(rng.choice(METHODS if labelled else [each for each in METHODS if each != "multilabel_stratified"]))
     groups = rng.integers(0, max(2, rows // int(rng.integers(1, 9))), rows) if rng.random() < 0.5 or "group" in method else None
     ids = rng.permutation([f"{prefix}{number}" for number, prefix in enumerate(rng.choice(["", "a", "폴더/b"], rows))])
     task, targets = random_targets(rng, kind, rows)
@@ -45,6 +48,13 @@ def random_targets(rng: np.random.Generator, kind: str, rows: int) -> tuple[Task
         return Task("regression", (Output("score", (), Scale(0, 1, None, None)),)), rng.normal(size=(rows, 1)).round(1).astype(np.float32)
     if kind == "multilabel":
         return classification("labels", names, "multilabel"), (rng.random((rows, count)) < shares).astype(np.float32)
+    if kind == "shares":  # votes of four, of which many are split evenly
+        return classification("label", names), (rng.multinomial(4, shares, rows) / 4).astype(np.float32)
+    if kind == "multioutput":
+        outputs = Output("first", names), Output("second", ("a", "b", "c"))
+        return Task("multioutput", outputs), np.stack([rng.choice(count, rows, p=shares), rng.integers(0, 3, rows)], axis=1)
+    if kind == "ordinal":
+        return Task("ordinal", (Output("grade", names, Scale(0, 1, None, None)),)), rng.choice(count, rows, p=shares)
     return classification("label", names), rng.choice(count, rows, p=shares)
 
 
@@ -68,10 +78,13 @@ def shuffled(samples: Samples, rng: np.random.Generator) -> Samples:
 
 def renamed(samples: Samples, rng: np.random.Generator) -> Samples:
     """The classes are called otherwise, and stand in another order."""
+    assert samples.targets is not None
     if samples.task.kind == "regression":
         return samples
+    if samples.task.kind == "multioutput":
+        columns = zip(samples.task.outputs, samples.targets.T, strict=True)
+        return replace(samples, targets=np.stack([rng.permutation(len(each.classes))[column] for each, column in columns], axis=1))
     order = rng.permutation(len(samples.task.classes))
-    assert samples.targets is not None
     targets = samples.targets[:, order] if samples.targets.ndim == 2 else np.argsort(order)[samples.targets]
     return replace(samples, targets=targets)
 
@@ -101,7 +114,37 @@ def faults_of(samples: Samples, split: Split, rng: np.random.Generator) -> tuple
     times = np.bincount(np.concatenate([fold.valid_rows for fold in folds]), minlength=len(samples))
     if split.method != "holdout" and set(times) != {split.repeats}:
         faults.append("a row is not validated once a repeat")
-    return "folds", faults
+    return "folds", [*faults, *broken_promises(samples, split, folds, seed)]
+
+
+def broken_promises(samples: Samples, split: Split, folds: tuple[Fold, ...], seed: int) -> Iterator[str]:
+    """Of how large folds are, how even, and what the seed does."""
+    sizes, rows = [len(fold.valid_rows) for fold in folds], len(samples)
+    alone = samples.groups is None or not keeps_groups(samples, split)
+    if split.method == "holdout":
+        slack = 2 if alone else 2 + 2 * int(np.unique(samples.groups, return_counts=True)[1].max()) + rows / 10
+        if any(abs(size - split.holdout * rows) > slack + 2 * is_labelled(samples) for size in sizes):
+            yield f"{sizes} of {rows} rows are held out, and not {split.holdout:.3f}"
+    elif alone and not is_labelled(samples) and max(sizes) - min(sizes) > 1:
+        yield f"folds validate {min(sizes)} to {max(sizes)} rows"
+    named = samples.targets is not None and samples.targets.ndim == 1
+    if alone and named and (split.method == "stratified" or (split.method == "auto" and samples.task.kind != "regression")):
+        for first in range(0, len(folds), split.folds):
+            counts = np.array([np.bincount(samples.targets[fold.valid_rows], minlength=12) for fold in folds[first : first + split.folds]])  # type: ignore[index]
+            if (np.ptp(counts, axis=0) > 1).any():
+                yield "a class has two samples more in one fold than in another"
+    if rows < PLENTY or not alone:
+        return
+    found = validated(samples, folds)
+    part = len(folds) // split.repeats
+    if len({frozenset(found[number : number + part]) for number in range(0, len(found), part)}) < split.repeats:
+        yield "two repeats are the same folds"
+    if validated(samples, folds_of(samples, split, seed + 1)) == found:
+        yield "another seed makes the same folds"
+
+
+def is_labelled(samples: Samples) -> bool:
+    return samples.task.kind in ("multilabel", "multioutput")
 
 
 def keeps_groups(samples: Samples, split: Split) -> bool:

@@ -18,6 +18,7 @@ from modules.config.errors import OptionError
 from modules.config.schema import Model
 from modules.config.values import Size
 from modules.models.build import build_network
+from tests.some import some
 
 CLASSES = 7
 # library, name, image size, its head's layers
@@ -60,7 +61,7 @@ def library_model(library: str, name: str, size: int, classes: int, channels: in
         return timm.create_model(name, num_classes=classes, in_chans=channels)
 
 
-@pytest.mark.parametrize(("library", "name", "size", "head"), HEADS, ids=[case[1] for case in HEADS])
+@pytest.mark.parametrize(("library", "name", "size", "head"), some(HEADS), ids=[case[1] for case in HEADS])
 def test_the_head_is_replaced_and_parameters_keep_the_librarys_names(library: str, name: str, size: int, head: tuple[str, ...]) -> None:
     network = build_network(Model(library=library, name=name), CLASSES, 3, Size(size, size), False)  # type: ignore[arg-type]
     assert network.head == head
@@ -74,7 +75,7 @@ def test_the_head_is_replaced_and_parameters_keep_the_librarys_names(library: st
         assert (part.out_channels if isinstance(part, nn.Conv2d) else part.out_features) == CLASSES
 
 
-@pytest.mark.parametrize(("library", "name", "size", "head"), HEADS, ids=[case[1] for case in HEADS])
+@pytest.mark.parametrize(("library", "name", "size", "head"), some(HEADS), ids=[case[1] for case in HEADS])
 def test_one_channel_changes_the_first_layer_and_nothing_else(library: str, name: str, size: int, head: tuple[str, ...]) -> None:
     network = build_network(Model(library=library, name=name), CLASSES, 1, Size(size, size), False)  # type: ignore[arg-type]
     network.module.eval()
@@ -110,7 +111,7 @@ def test_auto_begins_small_above_pretrained_weights_and_with_the_librarys_own_va
     assert float(head("default", file).std()) > 10 * float(head("auto", file).std()) > 0
 
 
-@pytest.mark.parametrize(("library", "name", "stem"), STEMS, ids=[case[1] for case in STEMS])
+@pytest.mark.parametrize(("library", "name", "stem"), some(STEMS), ids=[case[1] for case in STEMS])
 def test_a_grey_image_gives_what_its_copy_in_three_channels_gave(library: str, name: str, stem: str, tmp_path: Any) -> None:
     torch.manual_seed(3)
     coloured = library_model(library, name, 32, 1000)

@@ -55,6 +55,7 @@ def test_full_batches_are_compiled_and_others_go_through_the_model_as_it_is() ->
             assert made() == pieces
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("metadata", "options"),
     [pytest.param(0, {}, marks=pytest.mark.slow), pytest.param(2, {}, marks=pytest.mark.slow), (0, {"head": "append"})],

@@ -60,7 +60,9 @@ def images(seed: int = 0) -> torch.Tensor:
     return torch.randn(4, 3, 32, 32, generator=torch.Generator().manual_seed(seed))
 
 
-@pytest.mark.parametrize("place", PLACES, ids=name_of)
+@pytest.mark.parametrize(
+    "place", [pytest.param(place, marks=[pytest.mark.slow] * (number % 2)) for number, place in enumerate(PLACES)], ids=map(name_of, PLACES)
+)
 def test_the_tail_of_the_trunk_is_the_whole_model_in_what_it_says_and_learns(place: Place) -> None:
     library, name, what, unfrozen = place
     parts, whole = make(library, name), make(library, name)

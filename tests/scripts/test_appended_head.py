@@ -61,6 +61,7 @@ def test_a_frozen_network_is_to_the_end_what_it_began_with_and_the_appended_laye
         assert not any(torch.equal(began[key], ended[key]) for key in ADDED)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", list(MODELS))
 def test_the_library_alone_loads_an_export_and_gives_the_runs_logits(name: str, made: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The printed line is run as it stands, and with the other fold's file; no part of it knows Foldini."""

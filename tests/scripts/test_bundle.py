@@ -65,6 +65,7 @@ def test_a_bundle_of_two_runs_predicts_offline_what_is_predicted_in_place(
     assert read(folder / "submissions/final.csv")["id"].tolist() == [f"test_{row:03d}" for row in range(30, -1, -1)]
 
 
+@pytest.mark.slow
 def test_a_config_of_another_contest_that_lies_here_is_not_in_the_way_of_a_bundle(made: Path) -> None:
     write_config(
         Path("config.ini"), f"[settings]\nlog_path = {made / 'runs'}\n[data]\nsource = digits\nimage_size = 99\n[model]\nname = vgg11\n"
@@ -75,6 +76,7 @@ def test_a_config_of_another_contest_that_lies_here_is_not_in_the_way_of_a_bundl
     assert (config.data.source, config.data.image_suffix, config.inference.tta, config.inference.run) == ("csv", ".png", "hflip", ("two",))
 
 
+@pytest.mark.slow
 def test_a_bundle_predicts_from_another_folder_by_the_line_of_its_readme(made: Path, tmp_path: Path) -> None:
     """As where the bundle lies in a folder that cannot be written to."""
     assert run_inference(*known(made, "inference.run=one")) == 0 and run_look("bundle", "one", *known(made)) == 0

@@ -23,6 +23,7 @@ from modules.reporting.sinks import Silence
 from modules.runs.checkpoint import load_checkpoint
 from tests.making import CLASSES, fast
 from tests.scripts.running import digests, history, known, make_runs, read, refusal, run_inference, run_train
+from tests.some import some
 from tests.tiny import TINY
 
 EXACT = ("model.feature_precision=float32", "augmentation.preset=none")
@@ -44,7 +45,7 @@ def model_of(run: Path, fold: int, name: str = "best.pt") -> dict[str, torch.Ten
     return load_checkpoint(run / f"fold{fold}" / name)["model"]  # type: ignore[no-any-return]
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("way", some(WAYS))
 def test_what_is_learnt_from_exact_features_is_what_images_teach(tmp_path: Path, way: str) -> None:
     more, expected = WAYS[way]
     more = (*more, *EXACT, "hyper_params.optimizer=sgd", "hyper_params.learning_rate=0.05", "inference.tta=hflip", "split.train_folds=0")
@@ -108,6 +109,7 @@ def test_stored_views_are_learnt_from_and_said(tmp_path: Path, decoded: list[str
     assert "; 3 augmented views of each, the same for all folds and epochs\n" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_stopped_in_a_phase_that_learns_from_features_and_resumed_equals_uninterrupted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -165,6 +167,7 @@ def submitted(root: Path, name: str, *more: str) -> np.ndarray:
     return read(file)[list(CLASSES)].astype(float).to_numpy()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "names", [pytest.param("head", marks=pytest.mark.slow), pytest.param("deep", marks=pytest.mark.slow), "head, deep, free"]
 )

@@ -76,7 +76,8 @@ def one_fold(root: Path, run: str, number: int) -> str:
     name = f"{run}_fold{number}"
     if not (root / "runs" / name).exists():
         shutil.copytree(root / "runs" / run, root / "runs" / name)
-        edit_result(root / "runs" / name, fold_numbers=[number])
+        best = load_checkpoint(root / "runs" / name / f"fold{number}" / "best.pt")["epoch"]
+        edit_result(root / "runs" / name, fold_numbers=[number], best_epochs=[best])
     return name
 
 
@@ -160,6 +161,7 @@ def test_scores_of_0_weigh_all_alike_and_that_is_said(root: Path, capsys: pytest
     assert "weights = score needs scores above 0 in every fold; all models count alike" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_weights_fitted_out_of_fold_match_rows_by_id(root: Path, folds: np.ndarray) -> None:
     """`one` is made to be right everywhere and `two` to be wrong everywhere, in another order of rows."""
     for name, right in (("one", True), ("two", False)):

@@ -139,6 +139,7 @@ def test_another_seed_learns_otherwise(trained: tuple[Path, list[str]], tmp_path
     assert digests(tmp_path / "zero")["fold0/last.pt"] != digests(root / "runs/done")["fold0/last.pt"]
 
 
+@pytest.mark.slow
 def test_any_number_of_workers_gives_one_result_and_augmentation_another(contest: Path, tmp_path: Path) -> None:
     found = {}
     for name, workers, preset in (("w0", 0, "heavy"), ("w1", 1, "heavy"), ("w2", 2, "heavy"), ("w4", 4, "heavy"), ("plain", 0, "none")):

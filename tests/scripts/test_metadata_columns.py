@@ -93,6 +93,7 @@ def test_what_only_the_table_knows_is_learnt_with_it_and_not_without(root: Path)
     assert 0.3 < result_of(root, "blind") < 0.7 and 0.25 < auc(root, "blind.csv") < 0.75
 
 
+@pytest.mark.slow
 def test_inference_reads_the_test_table_as_training_did_and_never_the_training_table(
     root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -110,6 +111,7 @@ def test_inference_reads_the_test_table_as_training_did_and_never_the_training_t
     assert lines == ["default [data] metadata_columns: test.csv has no column 'sex'; it has id, age, ward"]
 
 
+@pytest.mark.slow
 def test_every_prediction_stays_with_its_id_whatever_the_order_of_tables_and_template(root: Path, tmp_path: Path) -> None:
     assert run_inference(*told(root, "inference.run=a"), "--quiet") == 0
     straight = read(Path("submissions/a.csv")).set_index("id")["ill"]
@@ -167,6 +169,7 @@ def test_a_frozen_backbone_is_to_the_end_what_it_began_with_and_its_features_are
     assert "joined.output.weight" in weights[0] and "head.weight" not in weights[0]
 
 
+@pytest.mark.slow
 def test_a_model_of_torchvision_and_the_probe_before_everything_trains(root: Path) -> None:
     library = ("model.library=torchvision", "model.name=shufflenet_v2_x0_5")
     assert (
@@ -191,6 +194,7 @@ def test_a_run_begins_with_one_without_metadata_and_one_that_has_the_same_goes_o
     assert all(np.allclose(a[name], on[name], atol=1e-6) for name in (*kept, "joined.output.weight", "joined.metadata.layer.weight"))
 
 
+@pytest.mark.slow
 def test_a_blend_may_join_runs_with_and_without_metadata_and_not_with_others(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     small = ("hyper_params.epochs=1",)
     assert run_train(*asked(root, *small, "settings.run_name=plain"), "--quiet") == 0

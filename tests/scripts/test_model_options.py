@@ -21,6 +21,7 @@ from modules.runs.checkpoint import load_checkpoint
 from modules.training.parts import evaluate, make_network, valid_batches
 from tests.making import fast, write_config
 from tests.scripts.running import refusal, run_inference, run_train
+from tests.some import some
 
 OPTIONS = [
     ("timm", "test_resnet", ("model.pooling=gem", "model.dropout=0.2", "model.drop_path=0.1", "model.grad_checkpointing=true")),
@@ -29,7 +30,7 @@ OPTIONS = [
 ]
 
 
-@pytest.mark.parametrize(("library", "name", "options"), OPTIONS, ids=[case[1] for case in OPTIONS])
+@pytest.mark.parametrize(("library", "name", "options"), some(OPTIONS), ids=[case[1] for case in OPTIONS])
 def test_the_restored_model_predicts_what_the_trained_one_did(library: str, name: str, options: tuple[str, ...], contest: Path) -> None:
     write_config(Path("config.ini"), "[settings]\n")
     # The "test set" is the training set, so that the plan of training can tell what every member says of it.

@@ -29,6 +29,7 @@ def _nothing_but_overrides() -> None:
     Path("config.ini").touch()
 
 
+@pytest.mark.slow
 def test_pixels_in_tables_train_and_predict_without_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Digit Recognizer's layout: no id in train.csv, none in test.csv, 1-based ids in the template."""
     contest = tmp_path / "digits"

@@ -25,6 +25,7 @@ def predict(root: Path, run: str, *more: str) -> bytes:
     return (root / "submissions/out.csv").read_bytes()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "more",
     [

@@ -239,6 +239,7 @@ def test_cifar10_vit_as_large_as_it_is(cifar: str) -> None:
     check_vit(cifar, "vit_small_patch16_224")
 
 
+@pytest.mark.slow
 def test_fashion_mnist_resnet18_trains_everything_from_xaviers_first_values_on_one_channel(tmp_path: Path) -> None:
     sets.make_mnist(tmp_path / "data", train=60, test=12)
     small = (f"settings.data_path={tmp_path / 'data'}", "hyper_params.epochs=2", "settings.keep_epochs=true")
@@ -287,12 +288,14 @@ def check_digits(recipe: str, name: str, *more: str, **arguments: Any) -> None:
     assert len(Path("submissions/run.csv").read_text().splitlines()) == 361
 
 
+@pytest.mark.slow
 def test_digits_resnet_is_a_small_resnet_of_five_folds() -> None:
     check_digits("digits_resnet", "resnet10t")
     folds = {line.rpartition(",")[2] for line in Path("runs/run/folds.csv").read_text().splitlines()[1:]}
     assert folds == {"0", "1", "2", "3", "4"}
 
 
+@pytest.mark.slow
 def test_digits_vit_keeps_the_moving_average_of_one_model() -> None:
     check_digits("digits_vit", "test_vit", img_size=128)
     last = load_checkpoint(Path("runs/run/fold0/last.pt"))

@@ -14,6 +14,7 @@ from sklearn.metrics import cohen_kappa_score, f1_score, log_loss, mean_squared_
 from tests.colours import CHANNELS, make_colours, write_template
 from tests.making import fast, write_config
 from tests.scripts.running import run_inference, run_train
+from tests.some import some
 
 LEARNING = ("data.source=csv", "data.test_csv=test.csv", "data.image_size=16", "hyper_params.epochs=12", "hyper_params.learning_rate=0.01")
 
@@ -60,7 +61,7 @@ def test_binary_gives_one_probability_of_the_second_class(colours: Path, loss: s
     assert roc_auc_score(truth(colours, "test", submission["id"])["bright"] == "yes", submission["bright"]) > 0.9
 
 
-@pytest.mark.parametrize("way", ["columns", "cell"])
+@pytest.mark.parametrize("way", some(["columns", "cell"]))
 def test_multilabel_reads_columns_and_cells_alike(colours: Path, way: str) -> None:
     options = ["data.label_columns=red, green, blue"] if way == "columns" else ["data.label_columns=labels", "data.label_separator=space"]
     write_template(colours, **(dict.fromkeys(CHANNELS, 0.5) if way == "columns" else {"labels": "red blue"}))
@@ -118,6 +119,7 @@ def test_multioutput_has_a_class_for_each_column(colours: Path) -> None:
     assert set(submission["red_level"].astype(int)) <= {0, 1, 2}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mixed", [pytest.param([], marks=pytest.mark.slow), ["augmentation.mixup=0.2"]], ids=["plain", "mixed"])
 def test_votes_are_learnt_as_shares(colours: Path, mixed: list[str]) -> None:
     write_template(colours, votes_b=1 / 3, votes_c=1 / 3, votes_a=1 / 3)
@@ -134,6 +136,7 @@ def test_votes_are_learnt_as_shares(colours: Path, mixed: list[str]) -> None:
     assert np.abs(submission[names].to_numpy(dtype=float).sum(axis=1) - 1).max() < 1e-5
 
 
+@pytest.mark.slow
 def test_one_hot_columns_are_classes_in_the_templates_order(colours: Path) -> None:
     table = read(colours / "train.csv")
     one_hot = pd.get_dummies(table["red_level"], prefix="c").astype(int)

@@ -40,8 +40,6 @@ JOBS: dict[str, tuple[str, ...]] = {
     "tiny": (*STILL, "hyper_params.batch_size=1"),
 }
 
-LONGER = ("accumulated", "averaged", "features")  # with --runslow
-
 DIVERGING = """
 import itertools, os
 from torch.nn import functional
@@ -59,16 +57,15 @@ def asked(root: Path, *more: str) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def root(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Path:
-    """With JOBS done by two processes; what each process said of them is in `told`."""
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """With all JOBS done by two processes; what each process said of them is in `told`."""
     root = tmp_path_factory.mktemp("torchrun")
     make_contest(root / "contest")
     write_config(root / "config.ini", "[settings]\n")
     (root / "diverging.py").write_text(DIVERGING)
     (root / "told").mkdir()
-    asked_for = {name: more for name, more in JOBS.items() if name not in LONGER or request.config.getoption("--runslow")}
-    ports = free_ports(len(asked_for))
-    jobs = {name: (ports.pop(), asked(root, *more, f"settings.run_name={name}")) for name, more in asked_for.items()}
+    ports = free_ports(len(JOBS))
+    jobs = {name: (ports.pop(), asked(root, *more, f"settings.run_name={name}")) for name, more in JOBS.items()}
     (root / "jobs.json").write_text(json.dumps(jobs))
     command = [*TORCHRUN, str(PROJECT / "tests/scripts/together.py"), str(root / "jobs.json"), str(root / "told")]
     done = subprocess.run(command, capture_output=True, text=True, timeout=900, cwd=root)
@@ -89,7 +86,8 @@ def told(root: Path, name: str, rank: int) -> dict[str, Any]:
     return content
 
 
-@pytest.mark.parametrize("name", ["plain", *(pytest.param(name, marks=pytest.mark.slow) for name in LONGER)])
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["plain", "accumulated", "averaged", "features"])
 def test_losses_and_scores_are_those_of_one_process_with_the_whole_batch(root: Path, name: str) -> None:
     alone = f"{name}-alone"
     assert run_train(*asked(root, *JOBS[name], f"settings.run_name={alone}"), "--quiet") == 0
@@ -108,6 +106,7 @@ def test_losses_and_scores_are_those_of_one_process_with_the_whole_batch(root: P
     assert abs(numbers[0] - numbers[1]).max() < 1e-4
 
 
+@pytest.mark.slow
 def test_only_the_main_process_speaks_and_a_run_is_one_run(root: Path) -> None:
     main, other = told(root, "plain", 0), told(root, "plain", 1)
     assert main["status"] == other["status"] == 0
@@ -118,6 +117,7 @@ def test_only_the_main_process_speaks_and_a_run_is_one_run(root: Path) -> None:
     assert ids == {json.loads((root / "runs/plain/environment.json").read_text())["run_id"]}
 
 
+@pytest.mark.slow
 def test_validation_of_a_model_with_batchnorm_is_that_of_the_saved_weights(root: Path) -> None:
     """Each process has seen other images, and keeps other statistics: those of the main process are saved and validated."""
     result = json.loads((root / "runs/normed/result.json").read_text())
@@ -127,18 +127,21 @@ def test_validation_of_a_model_with_batchnorm_is_that_of_the_saved_weights(root:
     assert run_inference(*asked(root, *NORMED, *submission), "--quiet") == 0
 
 
+@pytest.mark.slow
 def test_a_loss_that_is_no_number_in_one_process_is_told_by_the_main_one(root: Path) -> None:
     (line,) = [line for line in told(root, "diverging", 0)["err"].splitlines() if "the loss is" in line]
     assert "finished epochs are kept" in line and told(root, "diverging", 0)["status"] == 2
     assert "Traceback" not in told(root, "diverging", 1)["err"]
 
 
+@pytest.mark.slow
 def test_a_batch_with_fewer_images_than_processes_is_refused(root: Path) -> None:
     lines = told(root, "tiny", 0)["err"].splitlines()
     assert lines[-1] == "override hyper_params.batch_size: 2 processes share each batch; expected 2 or more"
     assert not (root / "runs/tiny").exists()
 
 
+@pytest.mark.slow
 def test_one_process_goes_on_with_what_two_began(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     grown = (f"settings.log_path={root / 'runs'}", "--resume", "plain", "hyper_params.epochs=3")
     assert run_train(str(root / "config.ini"), *grown) == 0

@@ -56,6 +56,7 @@ def table(tmp_path: Path) -> pd.DataFrame:
     return read(tmp_path / "runs/search/trials.csv")
 
 
+@pytest.mark.slow
 def test_a_search_draws_ranks_confirms_and_writes_the_winner(contest: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = asked(contest, tmp_path, "tuning.trials=3", "tuning.confirm=2", "tuning.scheduler=none")
     assert run_tune(*arguments) == 0

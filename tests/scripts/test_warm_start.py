@@ -57,6 +57,7 @@ def test_every_fold_begins_with_the_weights_of_its_own_fold_head_included(earlie
     assert plan.preprocessing.mean == (0.3, 0.4, 0.5) and plan.preprocessing.std == (0.5, 0.5, 0.5)
 
 
+@pytest.mark.slow
 def test_scores_go_on_from_there_and_the_run_says_where_it_began(
     earlier: tuple[Path, list[str]], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -143,7 +144,8 @@ def test_repeated_folds_are_compared_fold_by_fold(earlier: tuple[Path, list[str]
     for number in range(4):
         run.fold(number).path.mkdir()
         save_checkpoint(run.fold(number).best, {**trained, "fold": number})
-    warm = replace(plan.pretrained, run=run, result={**plan.pretrained.result, "fold_numbers": [0, 1, 2, 3]})
+    known = {"fold_numbers": [0, 1, 2, 3], "best_epochs": [trained["epoch"]] * 4}
+    warm = replace(plan.pretrained, run=run, result={**plan.pretrained.result, **known})
     one = {number: plan.samples.ids.tolist().index(name) for name, number in rows}
     warm.check_folds(plan.samples, [Fold(number, np.arange(0), np.array([row])) for number, row in one.items() if number >= 0])
     with pytest.raises(OptionError, match="fold 3 validates"):
@@ -175,6 +177,7 @@ def test_check_begins_there_too_and_says_so(earlier: tuple[Path, list[str]], cap
     assert sorted((earlier[0] / "runs").iterdir()) == before
 
 
+@pytest.mark.slow
 def test_stopped_and_resumed_equals_uninterrupted_also_for_a_fold_that_had_not_begun(
     earlier: tuple[Path, list[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -381,6 +381,40 @@ def test_a_checkpoint_of_something_else_is_refused_and_left_alone(contest: Path,
     assert directory.last.read_bytes() == kept
 
 
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"run_id": "another run"}, "this checkpoint is of another run"),
+        ({"fold": 1}, "this checkpoint is of fold 1, not of fold 0"),
+        ({"task": classification("label", ("eel", "dog", "cat")).to_dict()}, "its classes, or their order, are not those of the run"),
+        ({"epoch": 7}, "this checkpoint is of epoch 7, and the fold's best one is [12]"),
+        ({"format": 2}, "written by another version of Foldini, in format 2; this one reads 1"),
+    ],
+)
+def test_a_best_checkpoint_of_something_else_is_refused(contest: Path, change: dict[str, Any], message: str) -> None:
+    """Its predictions would be told as the fold's own: those of another fold's model have seen the rows."""
+    plan = plan_for(contest, "hyper_params.epochs=2")
+    directory, _ = train(plan, "fold0")
+    save_checkpoint(directory.best, {**load_checkpoint(directory.best), **change})
+    for kept in (True, False):
+        if not kept:
+            directory.predictions.unlink()
+        with pytest.raises(DataError, match=rf"best\.pt: {message}; remove fold0 to train this fold again$"):
+            train(plan, "fold0")
+
+
+@pytest.mark.parametrize("content", [None, "epoch\n1\n"])
+def test_the_history_of_a_finished_fold_is_written_again_where_it_is_damaged(contest: Path, content: str | None) -> None:
+    plan = plan_for(contest, "hyper_params.epochs=2")
+    directory, _ = train(plan, "fold0")
+    whole = directory.history.read_bytes()
+    directory.history.unlink()
+    if content is not None:
+        directory.history.write_text(content)
+    train(plan, "fold0")
+    assert directory.history.read_bytes() == whole
+
+
 @pytest.mark.parametrize("content", ["best", "a model alone"])
 def test_a_checkpoint_that_nothing_can_go_on_from_is_refused_in_one_line(contest: Path, content: str) -> None:
     """best.pt, or some model's file, copied to last.pt by hand."""
@@ -709,6 +743,7 @@ EVERYTHING = (
 )
 
 
+@pytest.mark.slow
 def test_a_fold_stopped_in_either_phase_or_between_them_comes_to_the_same_result(contest: Path) -> None:
     """With everything on that a phase has and a checkpoint must hold. 0: within the first epoch after the probe."""
     plan = plan_for(contest, *EVERYTHING)
@@ -786,6 +821,7 @@ def test_what_the_model_says_without_tta_is_kept_beside_it(contest: Path) -> Non
     assert flipped.predictions_without_tta.read_bytes() == plain.predictions.read_bytes()
 
 
+@pytest.mark.slow
 def test_compiled_folds_share_their_code_and_learn_what_others_do(contest: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With torch's own operations behind the traced code. Batches of 8: 30 rows train and validate, so that each part has a smaller one."""
     torch._dynamo.reset()

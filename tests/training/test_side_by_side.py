@@ -75,6 +75,7 @@ def compare_with_alone(plans: list[Plan], folds: list[list[Head]], folder: Path)
             assert head.progress.best_score == pytest.approx(min(alone), rel=2e-5, abs=1e-6)
 
 
+@pytest.mark.slow
 def test_each_scores_in_each_epoch_what_it_scores_alone(contest: Path, tmp_path: Path) -> None:
     plans = [plan_of(contest, *(f"hyper_params.{name}={text}" for name, text in head.items())) for head in HEADS]
     folds = heads_of(plans)
