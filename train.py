@@ -12,8 +12,9 @@ def train(command: Command) -> None:
     # Imported here, after the config is known to be good: torch, timm and albumentations take seconds.
     from modules.jobs.checking import check_plan
     from modules.jobs.folds import finish_run, train_folds
+    from modules.jobs.report import conclude
     from modules.jobs.runs import finished_run, open_run, plan_only
-    from modules.reporting.sinks import make_sink
+    from modules.reporting.sinks import open_sinks
     from modules.reporting.summary import describe_result, describe_start
 
     if finished := finished_run(command):
@@ -21,11 +22,12 @@ def train(command: Command) -> None:
     elif command.check:
         print(*check_plan(plan_only(command)), sep="\n")
     else:
-        with open_run(command) as (run, plan):
+        with open_run(command) as (run, plan), open_sinks(plan, run, command.quiet) as sinks:
             if not command.quiet:
                 print(describe_start(run, plan), flush=True)
-            results = train_folds(plan, run, make_sink(plan, command.quiet))
-            print(*describe_result(finish_run(plan, run, results)), f"run: {run.path}", sep="\n")
+            result = finish_run(plan, run, train_folds(plan, run, sinks))
+            print(*describe_result(result), flush=True, sep="\n")
+            print(*conclude(plan, run, sinks), f"run: {run.path}", sep="\n")
 
 
 def main(arguments: list[str] | None = None) -> int:

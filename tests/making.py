@@ -12,6 +12,7 @@ from tests.tiny import TINY
 
 CLASSES = ("cat", "dog", "eel")
 FAST = (
+    "logging.plots=false",
     "data.source=csv",
     "data.image_size=32",
     f"model.name={TINY}",

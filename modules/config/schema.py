@@ -413,6 +413,11 @@ class Logging:
     """What is shown and kept."""
 
     progress: bool = option(True, "a bar while an epoch runs, where the output is a terminal")
+    tensorboard: bool = option(False, "events in the run's folder, for tensorboard --logdir runs")
+    wandb: bool = option(False, "the run at Weights & Biases, resumed under the same run; WANDB_MODE=offline keeps it here")
+    wandb_project: str = option("foldini", "the project of Weights & Biases")
+    wandb_entity: str | None = option(None, "its user or team; blank: your own")
+    plots: bool = option(True, "report.html in the run's folder, at the end of training")
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ from modules.jobs.preparation import prepare
 from modules.jobs.ray_start import ray_running
 from modules.jobs.remarks import say
 from modules.runs.directory import RunDirectory
-from modules.runs.records import EpochRecord, FoldResult, Sink
+from modules.runs.records import EpochRecord, FoldResult, Sight, Sink
 from modules.training.fold import train_fold
 from modules.training.plan import Plan
 
@@ -125,6 +125,8 @@ class _Sent:
 
     def __init__(self, events: Queue) -> None:
         self.events = events
+
+    def start_fold(self, sight: Sight) -> None: ...
 
     def start_epoch(self, fold: int, epoch: int, epochs: int, steps: int) -> None:
         self.events.put(((fold, epoch, epochs, steps), None))

@@ -29,8 +29,10 @@ from modules.prediction.logits import task_objective
 from modules.prediction.predictions import Predictions, read_own, tell
 from modules.reporting.facts import Facts, Picture
 from modules.reporting.report import render_report
+from modules.reporting.sinks import Several
 from modules.runs.directory import RunDirectory, find_run, latest_run
 from modules.runs.records import read_history
+from modules.training.plan import Plan
 
 SHOWN = 12  # pictures of mistakes, and of labels to look at again
 
@@ -45,9 +47,20 @@ def report(command: Command) -> list[str]:
 
 def write_report(directory: RunDirectory) -> Path:
     """Writes report.html. Raises UserError where the run is not finished, or damaged."""
-    run = open_one(directory)
-    write_text(directory.report, render_report(_gather(run)))
+    write_text(directory.report, render_report(_gather(open_one(directory))))
     return directory.report
+
+
+def conclude(plan: Plan, directory: RunDirectory, sinks: Several) -> list[str]:
+    """The report of a run that has just come to its end, as [logging] plots has it, and what monitors show of it. What to print."""
+    plots = plan.config.logging.plots
+    if not plan.process.ranks.is_main or not (plots or sinks.monitors):
+        return []
+    facts = _gather(open_one(directory))
+    if plots:
+        write_text(directory.report, render_report(facts))
+    sinks.end_run(facts)
+    return [f"report: {directory.report}"] if plots else []
 
 
 def _gather(run: TrainedRun) -> Facts:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import csv
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,12 +16,11 @@ from modules.config.reader import read_config
 from modules.config.schema import Config
 from modules.jobs.folds import train_folds
 from modules.jobs.runs import open_run
-from modules.runs.records import EpochRecord, FoldResult, record_from
+from modules.runs.records import EpochRecord, FoldResult, Sight, read_history
 from modules.runs.search import DONE, FAILED, RUNNING, STOPPED, SearchDirectory, Trial
 
 Report = Callable[[dict[str, Any]], None]
 SCORE, RUNG = "score", "rung"  # of what is reported
-WHOLE = ("fold", "epoch", "trained")  # columns of history.csv
 
 
 def run_trial(search: SearchDirectory, drawn: Mapping[str, str], own: Sequence[str], folds: Sequence[int], report: Report) -> Trial:
@@ -107,12 +104,10 @@ def _train(search: SearchDirectory, trial: Trial, own: Sequence[str], told: _Tol
 def _histories(search: SearchDirectory, trial: Trial, folds: Sequence[int]) -> Iterator[EpochRecord]:
     """The epochs that were trained, fold after fold."""
     for number in folds:
-        path: Path = search.run_of(trial).fold(number).history
-        if not path.is_file():
+        records = read_history(search.run_of(trial).fold(number).history)
+        if not records:
             return
-        with open(path, newline="", encoding="utf-8") as file:
-            for row in csv.DictReader(file):
-                yield record_from({name: (int if name in WHOLE else float)(text) for name, text in row.items()})
+        yield from records
 
 
 class _Told:
@@ -122,6 +117,8 @@ class _Told:
         self.report, self.folds = report, list(folds)
         self.best: dict[int, float] = {}
         self.epochs = self.rung = 0
+
+    def start_fold(self, sight: Sight) -> None: ...
 
     def start_epoch(self, fold: int, epoch: int, epochs: int, steps: int) -> None: ...
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
 
+import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
@@ -38,11 +40,26 @@ def draw_grid(path: Path, rows: Sequence[tuple[str, Sequence[tuple[str, Pixels]]
     write_figure(path, figure)
 
 
+def as_array(figure: Figure) -> Pixels:
+    """(height, width, 3)."""
+    canvas = FigureCanvasAgg(figure)
+    with foreign_scripts():
+        canvas.draw()
+    return np.ascontiguousarray(np.asarray(canvas.buffer_rgba())[..., :3])
+
+
 def write_figure(path: Path, figure: Figure) -> None:
     """As a PNG file, whole or not at all."""
     text = BytesIO()
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Glyph .* missing from font")  # names in scripts that matplotlib's font has not
+    with foreign_scripts():
         FigureCanvasAgg(figure).print_png(text, metadata={"Software": None})  # type: ignore[no-untyped-call]
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(path, lambda file: file.write(text.getvalue()))
+
+
+@contextmanager
+def foreign_scripts() -> Iterator[None]:
+    """Names in scripts that matplotlib's font has not are boxes, and no warning each."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing from font")
+        yield

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from io import BytesIO
@@ -30,6 +29,7 @@ from modules.prediction.diagnosis import ClassNumbers, curves, facets, numbers_o
 from modules.prediction.metrics import tell_score
 from modules.reporting.advice import advise
 from modules.reporting.facts import Facts, Picture
+from modules.reporting.pictures import foreign_scripts
 from modules.reporting.plots import draw_balance, draw_confusion, draw_curves, draw_learning, draw_numbers, draw_reliability
 from modules.reporting.tables import count_targets
 
@@ -205,8 +205,7 @@ def _plot(figure: Figure | None) -> str:
     if figure is None:
         return ""
     file = BytesIO()
-    with warnings.catch_warnings(), rc_context({"svg.hashsalt": "foldini", "svg.fonttype": "path"}):
-        warnings.filterwarnings("ignore", "Glyph .* missing from font")  # names in scripts that matplotlib's font has not
+    with foreign_scripts(), rc_context({"svg.hashsalt": "foldini", "svg.fonttype": "path"}):
         FigureCanvasSVG(figure).print_svg(file, metadata={"Date": None})  # type: ignore[no-untyped-call]
     return _data("image/svg+xml", file.getvalue())
 

@@ -5,15 +5,18 @@ from __future__ import annotations
 import math
 import sys
 import time
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Protocol
 
 from tqdm import tqdm
 
 from modules.compute.progress import make_follow
 from modules.config.errors import counted, shorten
 from modules.prediction.metrics import tell_score
-from modules.runs.records import EpochRecord, FoldResult, Sink
+from modules.reporting.facts import Facts
+from modules.runs.directory import RunDirectory
+from modules.runs.records import EpochRecord, FoldResult, Sight, Sink
 from modules.training.plan import Plan
 
 SECONDS_BETWEEN_LOSSES = 0.5  # asking for the loss makes the device wait
@@ -29,6 +32,8 @@ class Console:
         self.shown_at = 0.0
         self.last_score = ""
         self.best: dict[int, float] = {}
+
+    def start_fold(self, sight: Sight) -> None: ...
 
     def start_epoch(self, fold: int, epoch: int, epochs: int, steps: int) -> None:
         if self.bar:
@@ -118,7 +123,9 @@ class Together(Console):
 
 
 class Silence:
-    """For --quiet."""
+    """For --quiet, and for what is told of little."""
+
+    def start_fold(self, sight: Sight) -> None: ...
 
     def start_epoch(self, fold: int, epoch: int, epochs: int, steps: int) -> None: ...
 
@@ -130,6 +137,79 @@ class Silence:
     def end_epoch(self, record: EpochRecord, epochs: int) -> None: ...
 
     def end_fold(self, result: FoldResult) -> None: ...
+
+
+class Monitor(Sink, Protocol):
+    """A sink that is told of the whole run in the end, and has something to close."""
+
+    def end_run(self, facts: Facts) -> None: ...
+
+    def close(self, failed: bool) -> None: ...
+
+
+class Several:
+    """A console, and the monitors that are told the same."""
+
+    def __init__(self, console: Sink, monitors: Sequence[Monitor]) -> None:
+        self.console, self.monitors = console, monitors
+
+    @property
+    def all(self) -> tuple[Sink, ...]:
+        return (self.console, *self.monitors)
+
+    def start_fold(self, sight: Sight) -> None:
+        for sink in self.all:
+            sink.start_fold(sight)
+
+    def start_epoch(self, fold: int, epoch: int, epochs: int, steps: int) -> None:
+        for sink in self.all:
+            sink.start_epoch(fold, epoch, epochs, steps)
+
+    def step(self, loss: Callable[[], float]) -> None:
+        for sink in self.all:
+            sink.step(loss)
+
+    def follow(self, steps: Iterator[int], total: int, what: str) -> Iterator[int]:
+        return self.console.follow(steps, total, what)
+
+    def end_epoch(self, record: EpochRecord, epochs: int) -> None:
+        for sink in self.all:
+            sink.end_epoch(record, epochs)
+
+    def end_fold(self, result: FoldResult) -> None:
+        for sink in self.all:
+            sink.end_fold(result)
+
+    def end_run(self, facts: Facts) -> None:
+        for monitor in self.monitors:
+            monitor.end_run(facts)
+
+
+@contextmanager
+def open_sinks(plan: Plan, run: RunDirectory, quiet: bool) -> Iterator[Several]:
+    """All that [logging] asks for, in the main process. Raises OptionError for a monitor that is not installed, or not reached."""
+    monitors: list[Monitor] = []
+    failed = True
+    try:
+        if plan.process.ranks.is_main:
+            monitors = list(_monitors(plan, run))
+        yield Several(make_sink(plan, quiet), monitors)
+        failed = False
+    finally:
+        for monitor in monitors:
+            monitor.close(failed)
+
+
+def _monitors(plan: Plan, run: RunDirectory) -> Iterator[Monitor]:
+    asked = plan.config.logging
+    if asked.tensorboard:
+        from modules.reporting.monitors import TensorBoard  # seconds, and a package that nothing else needs
+
+        yield TensorBoard(run.path, plan.metric.name)
+    if asked.wandb:
+        from modules.reporting.monitors import Wandb
+
+        yield Wandb(run.path, plan.run_id, plan.config, plan.metric.name)
 
 
 def make_sink(plan: Plan, quiet: bool) -> Sink:

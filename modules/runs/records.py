@@ -9,6 +9,9 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Protocol
 
+import torch
+from torch import nn
+
 from modules.compute.storage import write_text
 from modules.config.errors import DataError
 
@@ -85,8 +88,27 @@ class FoldResult:
     epochs: int
 
 
+@dataclass(frozen=True)
+class Sight:
+    """What a fold trains, for who wants to look at it: module, whose weights change, from `epoch` on.
+
+    first: it is the run's first fold, at its beginning. images: makes a batch as that epoch sees it, augmented, (batch, height,
+    width, channels) uint8. inputs: makes what the module takes, of one image of zeros.
+    """
+
+    fold: int
+    epoch: int
+    first: bool
+    module: nn.Module
+    images: Callable[[], torch.Tensor]
+    inputs: Callable[[], tuple[torch.Tensor, ...]]
+
+
 class Sink(Protocol):
     """Takes what training says. Only the main process has sinks, handed to it from above."""
+
+    def start_fold(self, sight: Sight) -> None:
+        """Before the first epoch that is trained in this process; where a worker trains the fold, never."""
 
     def start_epoch(self, fold: int, epoch: int, epochs: int, steps: int) -> None: ...
 

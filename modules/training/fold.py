@@ -36,6 +36,7 @@ from modules.training.parts import (
     image_feed,
     make_learner,
     make_network,
+    sight_of,
     steps_per_epoch,
     stored_features,
     valid_batches,
@@ -96,7 +97,7 @@ def _train(
     begin = _beginner(plan, fold, network, sink)
     learner: Learner | None = None
     feed: Feed | None = None
-    step = 0
+    step, trains = 0, False
     while not _is_over(plan, progress, records):
         epoch, started = len(records) + 1, time.perf_counter()
         phase = plan.phase_of(epoch)
@@ -106,6 +107,9 @@ def _train(
             assert state is not None
             learner, feed = begin(phase)
             step = _restore(learner, state)
+        if not trains:
+            trains = True
+            sink.start_fold(sight_of(plan, fold, network, epoch))
         begun = time.perf_counter()
         sink.start_epoch(fold.number, epoch, plan.epochs, steps_per_epoch(plan, feed.train))
         trained = train_epoch_of(plan, fold, learner, feed.train, epoch, step, sink, plateau(phase.hyper, progress.drops))

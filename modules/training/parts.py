@@ -17,7 +17,7 @@ from modules.compute.progress import Follow
 from modules.compute.seeding import seed_torch
 from modules.data.class_weights import weigh_classes
 from modules.data.draws import BatchSampler, DealtBatches
-from modules.data.loaders import Loader
+from modules.data.loaders import Loader, Workers
 from modules.data.mixing import make_mixer
 from modules.data.preprocessing import Normalizer, Prepare
 from modules.data.samples import Rows
@@ -33,6 +33,7 @@ from modules.prediction.features import Features, Look, augmented_looks, plain_l
 from modules.prediction.logits import network_outputs, task_objective
 from modules.prediction.predict import Outcome, predict
 from modules.prediction.tta import VIEWS, View
+from modules.runs.records import Sight
 from modules.training.epoch import Learner
 from modules.training.optimizer import make_optimizer
 from modules.training.phases import TrainingPhase
@@ -150,6 +151,25 @@ def feature_feed(plan: Plan, fold: Fold, features: Features, follow: Follow) -> 
 def train_batches(plan: Plan, fold: Fold) -> Loader:
     ranks = plan.process.ranks
     return Loader(plan.workers, train_sampler(plan, fold), "train", (plan.config.settings.seed, fold.number), ranks.rank, ranks.world)
+
+
+def sight_of(plan: Plan, fold: Fold, network: Network, epoch: int) -> Sight:
+    """What the fold is about to train, for who wants to look at it."""
+
+    def images() -> torch.Tensor:
+        """Made in this process: workers are at the epoch's own batches."""
+        workers = Workers(plan.workers.dataset, 0, pin_memory=False)
+        batches = Loader(workers, train_sampler(plan, fold), "train", (plan.config.settings.seed, fold.number))
+        return next(iter(batches.epoch(epoch))).images
+
+    def inputs() -> tuple[torch.Tensor, ...]:
+        device, size = plan.process.device, plan.preprocessing.size
+        zeros = torch.zeros(1, plan.preprocessing.channels, *size, device=device)
+        known = torch.zeros(1, plan.samples.task.metadata, device=device)
+        return (zeros, known) if plan.samples.task.metadata else (zeros,)
+
+    first = epoch == 1 and fold.number == plan.folds[0].number
+    return Sight(fold.number, epoch, first, network.module, images, inputs)
 
 
 def valid_batches(plan: Plan, fold: Fold) -> Loader:

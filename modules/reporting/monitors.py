@@ -1,0 +1,202 @@
+"""What TensorBoard and Weights & Biases are told. Imported only where [logging] asks for one of them."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from modules.config.comparison import LEARNT, differences
+from modules.config.errors import OptionError
+from modules.config.schema import OPTIONS, Config
+from modules.config.values import format_value
+from modules.prediction.diagnosis import facets
+from modules.reporting.facts import Facts, Picture
+from modules.reporting.pictures import as_array
+from modules.reporting.plots import draw_confusion
+from modules.reporting.sinks import Silence
+from modules.runs.records import EpochRecord, FoldResult, Sight
+
+BINS = 64  # of a histogram of weights
+GRID = 16  # augmented images
+FOLDER = "tensorboard"  # in the run's
+MISSING = "{package} is not installed: pip install {package}"
+
+
+def numbers_of(record: EpochRecord, metric: str) -> dict[str, float]:
+    """What an epoch came to, without what is no number."""
+    named = {
+        "loss/train": record.train_loss,
+        "loss/valid": record.valid_loss,
+        f"score/{metric}": record.score,
+        f"score/best {metric}": record.best,
+        "learning rate": record.learning_rate,
+        "images a second": record.images_per_second,
+    }
+    return {name: value for name, value in named.items() if not math.isnan(value)}
+
+
+class TensorBoard(Silence):
+    """runs/RUN/tensorboard, a folder a fold in it: what epochs came to, weights, augmented images, the graph; and the run's end."""
+
+    def __init__(self, run: Path, metric: str) -> None:
+        try:
+            from torch.utils.tensorboard import SummaryWriter
+        except ImportError:
+            raise OptionError("logging", "tensorboard", MISSING.format(package="tensorboard")) from None
+        self.make = SummaryWriter
+        self.folder, self.metric = run / FOLDER, metric
+        self.writers: dict[int, Any] = {}
+        self.modules: dict[int, nn.Module] = {}
+
+    def start_fold(self, sight: Sight) -> None:
+        self.modules[sight.fold] = sight.module
+        writer = self._writer(sight.fold, sight.epoch)
+        images = sight.images()[:GRID, ..., :3]
+        writer.add_images("training images, augmented", images, sight.epoch, dataformats="NHWC")
+        if sight.first:
+            self._draw_graph(writer, sight)
+
+    def end_epoch(self, record: EpochRecord, epochs: int) -> None:
+        writer = self._writer(record.fold, record.epoch)
+        for name, value in numbers_of(record, self.metric).items():
+            writer.add_scalar(name, value, record.epoch)
+        for name, tensor in self._weights(record.fold).items():
+            writer.add_histogram_raw(name, global_step=record.epoch, **histogram(tensor))
+        writer.flush()
+
+    def end_fold(self, result: FoldResult) -> None:
+        self.modules.pop(result.fold, None)
+        if result.fold in self.writers:
+            self.writers.pop(result.fold).close()
+
+    def end_run(self, facts: Facts) -> None:
+        """The confusion, mistakes with their labels, and the hyperparameters with the CV score."""
+        with self.make(str(self.folder)) as writer:
+            for facet in facets(facts.task, facts.targets, facts.values, facts.decision):
+                writer.add_image(f"confusion/{facet.name}", as_array(draw_confusion(facet)), dataformats="HWC")
+            for number, picture in enumerate(facts.mistakes):
+                writer.add_image(f"mistakes/{number}: {', '.join(picture.captions)}", seen(picture), dataformats="HWC")
+            if facts.result["oof"] is not None:
+                writer.add_hparams(hyperparameters(facts.config), {f"cv/{self.metric}": facts.result["oof"]}, run_name=".")
+
+    def close(self, failed: bool) -> None:
+        for writer in self.writers.values():
+            writer.close()
+
+    def _writer(self, fold: int, epoch: int) -> Any:
+        """What an earlier process wrote of this epoch and later ones is not shown: they are trained again."""
+        if fold not in self.writers:
+            self.writers[fold] = self.make(str(self.folder / f"fold{fold}"), purge_step=epoch)
+        return self.writers[fold]
+
+    def _weights(self, fold: int) -> Mapping[str, torch.Tensor]:
+        return dict(self.modules[fold].named_parameters()) if fold in self.modules else {}
+
+    def _draw_graph(self, writer: Any, sight: Sight) -> None:
+        """Of a copy: tracing would move BatchNorm's statistics, and draw what dropout draws."""
+        try:
+            with torch.random.fork_rng():
+                writer.add_graph(copy.deepcopy(sight.module).eval(), sight.inputs())
+        except Exception as error:  # a model that cannot be traced trains all the same
+            writer.add_text("graph", f"it cannot be drawn: {' '.join(str(error).split())[:300]}")
+
+
+class Wandb(Silence):
+    """A run of Weights & Biases, under the run's own id: one that is resumed goes on there."""
+
+    def __init__(self, run: Path, run_id: str, config: Config, metric: str) -> None:
+        try:
+            import wandb
+        except ImportError:
+            raise OptionError("logging", "wandb", MISSING.format(package="wandb")) from None
+        self.metric = metric
+        self.image, self.histogram = wandb.Image, wandb.Histogram
+        self.modules: dict[int, nn.Module] = {}
+        settings = wandb.Settings(silent=True, disable_git=True, disable_code=True)
+        where = {"project": config.logging.wandb_project, "entity": config.logging.wandb_entity, "dir": str(run)}
+        try:
+            self.run = wandb.init(id=run_id, name=run.name, resume="allow", config=everything(config), settings=settings, **where)
+        except (wandb.errors.UsageError, wandb.errors.CommError) as error:
+            reason = " ".join(str(error).split())[:200]
+            fault = f"Weights & Biases cannot be reached: {reason}; wandb login, or WANDB_MODE=offline keeps it in {run}/wandb"
+            raise OptionError("logging", "wandb", fault) from None
+
+    def start_fold(self, sight: Sight) -> None:
+        self.modules[sight.fold] = sight.module
+        images = [self.image(image) for image in sight.images()[:GRID, ..., :3].numpy()]
+        self.run.define_metric(f"fold{sight.fold}/*", step_metric=f"fold{sight.fold}/epoch")
+        self.run.log({f"fold{sight.fold}/training images, augmented": images, f"fold{sight.fold}/epoch": sight.epoch})
+
+    def end_epoch(self, record: EpochRecord, epochs: int) -> None:
+        told: dict[str, Any] = {"epoch": record.epoch, **numbers_of(record, self.metric)}
+        for name, tensor in self.modules[record.fold].named_parameters() if record.fold in self.modules else ():
+            found = histogram(tensor)
+            edges = [found["min"], *found["bucket_limits"]]
+            told[f"weights/{name}"] = self.histogram(np_histogram=(found["bucket_counts"], edges))
+        self.run.log({f"fold{record.fold}/{name}": value for name, value in told.items()})
+
+    def end_fold(self, result: FoldResult) -> None:
+        self.modules.pop(result.fold, None)
+
+    def end_run(self, facts: Facts) -> None:
+        confusions = {
+            f"confusion/{facet.name}": self.image(as_array(draw_confusion(facet)))
+            for facet in facets(facts.task, facts.targets, facts.values, facts.decision)
+        }
+        mistakes = [self.image(seen(picture), caption=", ".join(picture.captions)) for picture in facts.mistakes]
+        self.run.log({**confusions, **({"mistakes": mistakes} if mistakes else {})})
+        self.run.summary.update({f"cv/{name}": facts.result[name] for name in ("oof", "mean", "std") if facts.result[name] is not None})
+
+    def close(self, failed: bool) -> None:
+        self.run.finish(exit_code=int(failed))
+
+
+def histogram(tensor: torch.Tensor) -> dict[str, Any]:
+    """Counts in BINS parts of equal width between the smallest and the largest number, as add_histogram_raw takes them.
+
+    By torch's own, on the tensor's device: numpy's takes longer than an epoch of a small contest.
+    """
+    values = tensor.detach().float().flatten()
+    low, high = (float(value) for value in values.aminmax())
+    if not math.isfinite(low + high):
+        values = values[values.isfinite()]
+        low, high = (float(value) for value in values.aminmax()) if len(values) else (0.0, 0.0)
+    counts = torch.histc(values, BINS, low, high) if high > low else torch.tensor([float(len(values))])
+    limits = np.linspace(low, high if high > low else low + 1e-12, len(counts) + 1)[1:]
+    return {
+        "min": low,
+        "max": high,
+        "num": len(values),
+        "sum": float(values.sum()),
+        "sum_squares": float(values.square().sum()),
+        "bucket_limits": limits.tolist(),
+        "bucket_counts": counts.tolist(),
+    }
+
+
+def hyperparameters(config: Config) -> dict[str, str | float | bool]:
+    """What was set otherwise than by default, of what is learnt depends on, and what every run is compared by."""
+    names = [("model", "name"), ("hyper_params", "learning_rate"), ("hyper_params", "batch_size"), ("hyper_params", "epochs")]
+    names += [(each.section, each.name) for each in differences(Config(), config, LEARNT) if each.section != "settings"]
+    return {f"{section}.{name}": _plain(getattr(getattr(config, section), name)) for section, name in dict.fromkeys(names)}
+
+
+def everything(config: Config) -> dict[str, dict[str, str | float | bool]]:
+    return {section: {name: _plain(getattr(getattr(config, section), name)) for name in options} for section, options in OPTIONS.items()}
+
+
+def _plain(value: Any) -> str | float | bool:
+    return value if isinstance(value, (bool, int, float)) else format_value(value).strip()
+
+
+def seen(picture: Picture) -> np.ndarray:
+    """(height, width, 3) uint8."""
+    pixels = picture.pixels
+    return np.repeat(pixels, 3, axis=-1) if pixels.shape[-1] == 1 else pixels[..., :3]
