@@ -7,7 +7,6 @@ import os
 from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
-from threading import Thread
 from typing import Any, BinaryIO
 
 SEAL = b"\nfoldini sha256 "  # and 32 bytes; readers of zip archives (torch.load) and of .npy files pass over what is behind their content
@@ -71,10 +70,7 @@ def is_whole(path: Path) -> bool:
 
 
 class _Sealing:
-    """A file that is written to from its beginning to its end, and the digest of what was.
-
-    The digest of a tensor takes as long as writing it, and is made beside that.
-    """
+    """A file that is written to from its beginning to its end, and the digest of what was."""
 
     def __init__(self, file: BinaryIO) -> None:
         self.file = file
@@ -82,19 +78,12 @@ class _Sealing:
         self.fault: OSError | None = None
 
     def write(self, data: bytes) -> int:
-        digesting = Thread(target=self.digest.update, args=(data,))
-        if len(data) < CHUNK:
-            digesting.run()
-        else:
-            digesting.start()
+        self.digest.update(data)
         try:
             return self.file.write(data)
         except OSError as error:
             self.fault = error
             raise
-        finally:
-            if digesting.ident is not None:
-                digesting.join()
 
     def flush(self) -> None:
         self.file.flush()

@@ -24,12 +24,12 @@ def hold_out(samples: Samples, split: Split, method: str, seed: int) -> list[Row
         return [_hold_out_groups(samples, split, seed)]
     fewest = min(split.holdout, 1 - split.holdout) * len(samples)
     kept = strata_of(samples, split.bins, lambda counts: int(counts.min()) >= 2 and len(counts) <= int(fewest))
+    soft = samples.targets is not None and samples.targets.ndim == 2
+    kept = by_occurrence(kept) if soft else kept
     counts = np.bincount(kept)
     alone = np.flatnonzero(counts < 2)
-    if samples.targets is not None and samples.targets.ndim == 2:
-        kept = by_occurrence(kept)
-        counts = np.bincount(kept)
-        kept = np.where(np.isin(kept, np.flatnonzero(counts < 2)), counts.argmax(), kept)  # the largest share of one row only
+    if soft:
+        kept = np.where(np.isin(kept, alone), counts.argmax(), kept)  # the largest share of one row only
     elif len(alone):
         names = shorten(samples.task.classes[index] for index in alone)
         raise OptionError("split", "method", f"holdout needs two samples of every class; there is one of {names}")

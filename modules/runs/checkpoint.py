@@ -67,7 +67,7 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
 def load_best(run: RunDirectory, result: Mapping[str, Any], number: int) -> dict[str, Any]:
     """That of one fold of a finished run; `result`: its result.json."""
     directory, numbers = run.fold(number), result["fold_numbers"]
-    if not directory.best.exists():
+    if number not in numbers or not directory.best.exists():
         raise DataError(f"{directory.best}: missing; the run has folds {', '.join(map(str, numbers))}")
     return load_best_of(directory, result["run_id"], number, result["task"], result["best_epochs"][numbers.index(number)])
 

@@ -10,6 +10,7 @@ from typing import Any
 import cv2
 import pytest
 import torch
+from torch._inductor import config as inductor
 
 from modules.compute.process import PACKAGES, describe_environment, is_out_of_memory, start_process
 from modules.config.errors import OptionError
@@ -54,12 +55,11 @@ def test_what_is_asked_for_is_taken() -> None:
 
 
 @pytest.mark.slow
-def test_without_a_compiler_that_is_told_before_anything_starts(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_compiler_that_is_told_before_anything_starts() -> None:
     """Though code of an earlier run may lie in torch's cache."""
-    monkeypatch.setattr("torch._inductor.config.cpp.cxx", (None, "/nowhere/c++"))
     torch._dynamo.reset()
     told = r"^\[settings\] compile: nothing can be compiled here: No working C\+\+ compiler found.*; torch needs a C\+\+ compiler"
-    with pytest.raises(OptionError, match=told):
+    with inductor.patch({"cpp.cxx": (None, "/nowhere/c++")}), pytest.raises(OptionError, match=told):
         start_process(settings(compile=True), Compute(threads=1))
     assert start_process(settings(), Compute(threads=1))[0].compile is False
 

@@ -470,6 +470,6 @@ CONTESTS: Mapping[str, Contest] = {
         Contest("HMS Harmful Brain Activity", hms, Numbers(sums=True)),
         Contest("DACON car models", car_models, Numbers(sums=True)),
         Contest("DACON crop disease", crop_disease, Names(CROPS)),
-        Contest("Upstage document types", documents, Names(DOCUMENTS), chance=0.3),
+        Contest("Upstage document types", documents, Names(DOCUMENTS), ("hyper_params.epochs=8",), chance=0.3),
     )
 }

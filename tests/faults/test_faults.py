@@ -41,7 +41,7 @@ def test_killed_thirty_times_at_any_moment_is_as_never_killed(tmp_path: Path) ->
     check_kills(tuple(JOBS), 30, tmp_path)
 
 
-@pytest.mark.parametrize(("name", "every"), [("inference", 40), *(pytest.param(name, 8, marks=pytest.mark.slow) for name in JOBS)])
+@pytest.mark.parametrize(("name", "every"), [("inference", 12), *(pytest.param(name, 8, marks=pytest.mark.slow) for name in JOBS)])
 def test_a_disk_that_fails_at_a_step_leaves_the_old_state_or_the_new(name: str, every: int, tmp_path: Path) -> None:
     make_contest(tmp_path / "contest")
     trials = run_job(name, tmp_path, every, processes=1)

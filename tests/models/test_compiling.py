@@ -58,7 +58,7 @@ def test_full_batches_are_compiled_and_others_go_through_the_model_as_it_is() ->
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("metadata", "options"),
-    [pytest.param(0, {}, marks=pytest.mark.slow), pytest.param(2, {}, marks=pytest.mark.slow), (0, {"head": "append"})],
+    [(0, {}), (2, {}), (0, {"head": "append"})],
 )
 def test_the_next_fold_finds_the_code_of_the_first(metadata: int, options: dict[str, str]) -> None:
     for fold in range(3):

@@ -168,9 +168,7 @@ def submitted(root: Path, name: str, *more: str) -> np.ndarray:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "names", [pytest.param("head", marks=pytest.mark.slow), pytest.param("deep", marks=pytest.mark.slow), "head, deep, free"]
-)
+@pytest.mark.parametrize("names", ["head", "deep", "head, deep, free"])
 def test_inference_from_features_is_that_from_images_and_decodes_once(runs: Path, names: str, decoded: list[str]) -> None:
     more = (f"inference.run={names}", "inference.tta=hflip")
     shutil.rmtree(runs / "cache")

@@ -29,9 +29,9 @@ def predict(root: Path, run: str, *more: str) -> bytes:
 @pytest.mark.parametrize(
     "more",
     [
-        pytest.param((), marks=pytest.mark.slow),
+        (),
         CROPS,
-        pytest.param(("data.resize=pad", "augmentation.preset=light"), marks=pytest.mark.slow),
+        ("data.resize=pad", "augmentation.preset=light"),
     ],
 )
 def test_a_run_with_kept_pixels_is_the_run_without(tmp_path: Path, more: tuple[str, ...], decoded: list[str]) -> None:
