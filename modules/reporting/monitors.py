@@ -120,9 +120,17 @@ class Wandb(Silence):
         self.image, self.histogram = wandb.Image, wandb.Histogram
         self.modules: dict[int, nn.Module] = {}
         settings = wandb.Settings(silent=True, disable_git=True, disable_code=True)
-        where = {"project": config.logging.wandb_project, "entity": config.logging.wandb_entity, "dir": str(run)}
         try:
-            self.run = wandb.init(id=run_id, name=run.name, resume="allow", config=everything(config), settings=settings, **where)
+            self.run = wandb.init(
+                project=config.logging.wandb_project,
+                entity=config.logging.wandb_entity,
+                dir=str(run),
+                id=run_id,
+                name=run.name,
+                resume="allow",
+                config=everything(config),
+                settings=settings,
+            )
         except (wandb.errors.UsageError, wandb.errors.CommError) as error:
             reason = " ".join(str(error).split())[:200]
             fault = f"Weights & Biases cannot be reached: {reason}; wandb login, or WANDB_MODE=offline keeps it in {run}/wandb"
@@ -139,7 +147,7 @@ class Wandb(Silence):
         for name, tensor in self.modules[record.fold].named_parameters() if record.fold in self.modules else ():
             found = histogram(tensor)
             edges = [found["min"], *found["bucket_limits"]]
-            told[f"weights/{name}"] = self.histogram(np_histogram=(found["bucket_counts"], edges))
+            told[f"weights/{name}"] = self.histogram(np_histogram=(np.array(found["bucket_counts"]), np.array(edges)))
         self.run.log({f"fold{record.fold}/{name}": value for name, value in told.items()})
 
     def end_fold(self, result: FoldResult) -> None:

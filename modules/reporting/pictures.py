@@ -44,8 +44,9 @@ def as_array(figure: Figure) -> Pixels:
     """(height, width, 3)."""
     canvas = FigureCanvasAgg(figure)
     with foreign_scripts():
-        canvas.draw()
-    return np.ascontiguousarray(np.asarray(canvas.buffer_rgba())[..., :3])
+        canvas.draw()  # type: ignore[no-untyped-call]
+    pixels = canvas.buffer_rgba()  # type: ignore[no-untyped-call]
+    return np.ascontiguousarray(np.asarray(pixels)[..., :3])
 
 
 def write_figure(path: Path, figure: Figure) -> None:

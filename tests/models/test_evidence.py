@@ -79,7 +79,7 @@ def test_every_family_says_where(library: str, name: str, size: int, frozen: boo
     images = torch.randn(2, 3, size, size)
     found = find_evidence(made, images, lambda logits: logits[:, 0] - logits.mean(dim=1))
     assert found is not None and found.shape == (2, size, size)
-    assert 0 <= float(found.min()) and float(found.max()) <= 1 + 1e-6
+    assert float(found.min()) >= 0 and float(found.max()) <= 1 + 1e-6
 
 
 def test_a_model_without_places_has_no_evidence() -> None:
