@@ -15,18 +15,18 @@ def train(command: Command) -> None:
     from modules.jobs.report import conclude
     from modules.jobs.runs import finished_run, open_run, plan_only
     from modules.reporting.sinks import open_sinks
-    from modules.reporting.summary import describe_result, describe_start
+    from modules.reporting.summary import describe_run, describe_start
 
     if finished := finished_run(command):
-        print(f"{finished.path} is finished already", *describe_result(finished.read_result()), sep="\n")
+        print(f"{finished.path} is finished already", *describe_run(finished), sep="\n")
     elif command.check:
         print(*check_plan(plan_only(command)), sep="\n")
     else:
         with open_run(command) as (run, plan), open_sinks(plan, run, command.quiet) as sinks:
             if not command.quiet:
                 print(describe_start(run, plan), flush=True)
-            result = finish_run(plan, run, train_folds(plan, run, sinks))
-            print(*describe_result(result), flush=True, sep="\n")
+            finish_run(plan, run, train_folds(plan, run, sinks))
+            print(*describe_run(run), flush=True, sep="\n")
             print(*conclude(plan, run, sinks), f"run: {run.path}", sep="\n")
 
 

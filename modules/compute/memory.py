@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import sys
 from pathlib import Path
 
 import psutil
@@ -33,6 +34,16 @@ def available_memory() -> int:
     What the system holds of files counts as free.
     """
     return min([int(psutil.virtual_memory().available), *(limit for path in CONTAINER_LIMITS if (limit := _read(path)) is not None)])
+
+
+def peak_memory() -> int:
+    """Bytes, the most that this process has held at any time."""
+    if sys.platform == "win32":
+        return int(psutil.Process().memory_info().peak_wset)
+    import resource  # not there on Windows
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024  # macOS counts in bytes
 
 
 def _read(path: Path) -> int | None:

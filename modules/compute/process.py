@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from modules.compute.compiler import start_compiler
-from modules.compute.memory import keep_freed_memory
+from modules.compute.memory import keep_freed_memory, peak_memory
 from modules.compute.ranks import Ranks, find_ranks
 from modules.config.errors import OptionError, counted
 from modules.config.schema import Compute, Settings
@@ -46,6 +46,11 @@ class Process:
         """The module on the device, in the memory layout."""
         layout = torch.channels_last if self.channels_last else torch.contiguous_format
         return module.to(device=self.device, memory_format=layout)  # type: ignore[call-overload,no-any-return]
+
+    def measure_memory(self) -> dict[str, int]:
+        """Bytes, the most that was held until now: by this process, without its workers, and by torch on its GPU."""
+        device = {"device": torch.cuda.max_memory_reserved(self.device)} if self.device.type == "cuda" else {}
+        return {"process": peak_memory(), **device}
 
     def describe(self) -> str:
         ways = f"{', channels_last' if self.channels_last else ''}{', compiled' if self.compile else ''}"

@@ -82,6 +82,7 @@ def _finish(plan: Plan, run: RunDirectory, results: Sequence[FoldResult]) -> dic
         "tta": plan.config.inference.tta,
         "debug": plan.config.settings.debug,
         "run_id": plan.run_id,
+        "memory": plan.process.measure_memory() if plan.config.compute.engine == "local" else {},  # workers of Ray have their own
         "ended": datetime.now(UTC).isoformat(timespec="microseconds"),
     }
     write_json(run.result, content)

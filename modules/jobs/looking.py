@@ -52,7 +52,7 @@ def _read_task(config: Config) -> Task | None:
 LOOKS: dict[str, Callable[[Command], list[str]]] = {
     "data": show_data,
     "model": look_at_model,
-    "export": export,
     "report": report,
+    "export": export,
     "bundle": bundle,
 }

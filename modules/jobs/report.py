@@ -31,7 +31,7 @@ from modules.reporting.facts import Facts, Picture
 from modules.reporting.report import render_report
 from modules.reporting.sinks import Several
 from modules.runs.directory import RunDirectory, find_run, latest_run
-from modules.runs.records import read_history
+from modules.runs.records import read_histories
 from modules.training.plan import Plan
 
 SHOWN = 12  # pictures of mistakes, and of labels to look at again
@@ -74,7 +74,7 @@ def _gather(run: TrainedRun) -> Facts:
         config=run.config,
         result=result,
         environment=directory.read_environment(),
-        histories={number: read_history(directory.fold(number).history) for number in result["fold_numbers"]},
+        histories=read_histories(directory, result),
         task=task,
         metric=run.metric.name,
         greater_is_better=run.metric.greater_is_better,

@@ -1,4 +1,4 @@
-"""Where in an image a model found what it says: Grad-CAM's maps, for networks of convolutions and of tokens alike."""
+"""Where in an image a model found what it says: Grad-CAM's maps for convolutions, integrated gradients for networks of tokens."""
 
 from __future__ import annotations
 
@@ -17,6 +17,9 @@ from modules.models.metadata import call
 PREFIXES = range(6)  # tokens in front of those of the image: of the class, of distillation, registers
 ATTENDED = 0.5  # of the places must matter to the score: behind the last attention only the class's token does
 LEAST_SIDE = 2  # places
+STEPS = 16  # from a flat image to the image itself, along which gradients are taken
+
+Score = Callable[[torch.Tensor], torch.Tensor]
 
 
 @dataclass(frozen=True)
@@ -39,15 +42,15 @@ class _Spread:
         return places.reshape(len(places), self.height, self.width, -1).permute(0, 3, 1, 2)
 
 
-def find_evidence(
-    module: nn.Module, images: torch.Tensor, score: Callable[[torch.Tensor], torch.Tensor], metadata: torch.Tensor | None = None
-) -> torch.Tensor | None:
+def find_evidence(module: nn.Module, images: torch.Tensor, score: Score, metadata: torch.Tensor | None = None) -> torch.Tensor | None:
     """(batch, height, width) in 0..1: how much each place of each image speaks for its score.
 
     images: (batch, channels, height, width), prepared. score: of (batch, outputs) logits, (batch,). The last layer is looked
     at whose output lies as the image does and matters in most of its places, and there activations times gradients are summed
     over channels and cut off below 0 (Draelos and Carin 2020, HiResCAM); behind a mean over all places that is Grad-CAM
-    (Selvaraju et al. 2017). None where no layer does. The module is left in eval; no gradient is kept.
+    (Selvaraju et al. 2017). Where it is one of tokens, attention has carried what each place holds to others by then, and so
+    the image itself is looked at, a part a token, by integrated gradients (Sundararajan et al. 2017). None where no layer
+    does. The module is left in eval; no gradient is kept.
     """
     module.eval()
     with torch.enable_grad(), _spread_outputs(module, images) as spread:
@@ -59,10 +62,29 @@ def find_evidence(
         slopes = each.on_image(gradient)
         if float((slopes.abs().amax(dim=1) > 0).float().mean()) < ATTENDED:
             continue
-        found = functional.relu((slopes * each.on_image(each.values.detach())).sum(dim=1))
-        large = functional.interpolate(found[:, None].float(), images.shape[-2:], mode="bilinear", align_corners=False)[:, 0]
+        if each.layout == "NTC":
+            found = functional.adaptive_avg_pool2d(_integrate(module, images, score, metadata), (each.height, each.width))
+        else:
+            found = (slopes * each.on_image(each.values.detach())).sum(dim=1)
+        large = functional.interpolate(functional.relu(found)[:, None].float(), images.shape[-2:], mode="bilinear", align_corners=False)[
+            :, 0
+        ]
         return large / large.amax(dim=(1, 2), keepdim=True).clamp_min(torch.finfo(large.dtype).tiny)
     return None
+
+
+def _integrate(module: nn.Module, images: torch.Tensor, score: Score, metadata: torch.Tensor | None) -> torch.Tensor:
+    """(batch, height, width): what each pixel adds to the score, from a flat image of the image's mean colour on.
+
+    They add up to the score's difference between the two, but for the sum that stands for the integral (midpoints).
+    """
+    flat = images.mean(dim=(2, 3), keepdim=True)
+    total = torch.zeros_like(images)
+    for step in range(STEPS):
+        between = (flat + (step + 0.5) / STEPS * (images - flat)).detach().requires_grad_()
+        with torch.enable_grad():
+            total += torch.autograd.grad(score(call(module, between, metadata)).sum(), between)[0] / STEPS
+    return (total * (images - flat)).sum(dim=1)
 
 
 @contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -102,7 +103,8 @@ class TensorBoard(Silence):
     def _draw_graph(self, writer: Any, sight: Sight) -> None:
         """Of a copy: tracing would move BatchNorm's statistics, and draw what dropout draws."""
         try:
-            with torch.random.fork_rng():
+            with torch.random.fork_rng(), warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # that tracing is deprecated: add_graph has no other way
                 writer.add_graph(copy.deepcopy(sight.module).eval(), sight.inputs())
         except Exception as error:  # a model that cannot be traced trains all the same
             writer.add_text("graph", f"it cannot be drawn: {' '.join(str(error).split())[:300]}")

@@ -15,6 +15,7 @@ from modules.compute.progress import make_follow
 from modules.config.errors import counted, shorten
 from modules.prediction.metrics import tell_score
 from modules.reporting.facts import Facts
+from modules.reporting.summary import tell_time
 from modules.runs.directory import RunDirectory
 from modules.runs.records import EpochRecord, FoldResult, Sight, Sink
 from modules.training.plan import Plan
@@ -22,11 +23,36 @@ from modules.training.plan import Plan
 SECONDS_BETWEEN_LOSSES = 0.5  # asking for the loss makes the device wait
 
 
+class Pace:
+    """How many epochs of all folds are done, and how long the others take at most: folds may stop early."""
+
+    def __init__(self, folds: int, epochs: int) -> None:
+        self.total, self.epochs = folds * epochs, epochs
+        self.done: dict[int, int] = {}  # epochs of each fold
+        self.trained = 0  # by this process: of what was trained before it nobody knows how long it took
+        self.began: float | None = None
+
+    def start_epoch(self, fold: int, epoch: int) -> None:
+        self.began = time.monotonic() if self.began is None else self.began
+        self.done[fold] = epoch - 1
+
+    def end_epoch(self, fold: int, epoch: int) -> float:
+        """The seconds that are left at most."""
+        self.trained += 1
+        self.done[fold] = epoch
+        began = time.monotonic() if self.began is None else self.began
+        return (time.monotonic() - began) / self.trained * (self.total - sum(self.done.values()))
+
+    def end_fold(self, fold: int) -> None:
+        self.done[fold] = self.epochs
+
+
 class Console:
     """A line an epoch, a line a fold, and where the output is a terminal a bar inside the epoch."""
 
-    def __init__(self, metric: str, bar: bool) -> None:
+    def __init__(self, metric: str, bar: bool, folds: int, epochs: int) -> None:
         self.metric = metric
+        self.pace = Pace(folds, epochs)
         self.bar = bar and sys.stderr.isatty()
         self.steps: tqdm[Any] | None = None
         self.shown_at = 0.0
@@ -36,6 +62,7 @@ class Console:
     def start_fold(self, sight: Sight) -> None: ...
 
     def start_epoch(self, fold: int, epoch: int, epochs: int, steps: int) -> None:
+        self.pace.start_epoch(fold, epoch)
         if self.bar:
             self.steps = tqdm(total=steps, desc=f"fold {fold} epoch {epoch}/{epochs}{self.last_score}", leave=False)
 
@@ -57,18 +84,21 @@ class Console:
 
     def end_fold(self, result: FoldResult) -> None:
         self._close_bar()
+        self.pace.end_fold(result.fold)
         self.last_score = ""
         if not math.isnan(result.score):
             self._tell(f"fold {result.fold}  {self.metric} {tell_score(result.score)}, of epoch {result.best_epoch} of {result.epochs}")
 
     def _line(self, record: EpochRecord, epochs: int) -> str:
         start = f"fold {record.fold}  epoch {record.epoch:>3}/{epochs}  train loss {record.train_loss:.4f}"
-        end = f"  lr {record.learning_rate:.2e}  {record.images_per_second:,.0f} images/s"
+        left = self.pace.end_epoch(record.fold, record.epoch)
+        end = f"  lr {record.learning_rate:.2e}  {record.images_per_second:,.0f} images/s  {tell_time(left)} left"
         if math.isnan(record.score):
             return start + end
         improved = record.score == record.best != self.best.get(record.fold)
         self.best[record.fold] = record.best
-        return f"{start}  valid loss {record.valid_loss:.4f}  {self.metric} {tell_score(record.score)}{' *' if improved else '  '}{end[1:]}"
+        score = f"{self.metric} {tell_score(record.score)}{' *' if improved else '  '} best {tell_score(record.best)}"
+        return f"{start}  valid loss {record.valid_loss:.4f}  {score}{end}"
 
     def _tell(self, line: str) -> None:
         with tqdm.external_write_mode():  # a bar that is there makes room
@@ -84,14 +114,14 @@ class Together(Console):
     """The same lines for folds that train several at a time, and one bar over all epochs of all of them."""
 
     def __init__(self, metric: str, bar: bool, folds: int, epochs: int) -> None:
-        super().__init__(metric, bar)
-        self.folds, self.epochs = folds, epochs
-        self.done: dict[int, int] = {}  # epochs of each fold
+        super().__init__(metric, bar, folds, epochs)
+        self.folds = folds
         self.running: dict[int, str] = {}
 
     def start_epoch(self, fold: int, epoch: int, epochs: int, steps: int) -> None:
         self.running.setdefault(fold, f"fold {fold}")
-        self._move(fold, epoch - 1)
+        self.pace.start_epoch(fold, epoch)
+        self._move()
 
     def step(self, loss: Callable[[], float]) -> None: ...
 
@@ -99,26 +129,25 @@ class Together(Console):
         self._tell(self._line(record, epochs))
         score = "" if math.isnan(record.score) else f" {tell_score(record.score)}"
         self.running[record.fold] = f"fold {record.fold} {record.epoch}/{epochs}{score}"
-        self._move(record.fold, record.epoch, trained=1)
+        self._move()
 
     def end_fold(self, result: FoldResult) -> None:
         self.running.pop(result.fold, None)
-        self._move(result.fold, self.epochs)
-        if len(self.done) == self.folds and not self.running:
+        self.pace.end_fold(result.fold)
+        self._move()
+        if len(self.pace.done) == self.folds and not self.running:
             self._close_bar()
         if not math.isnan(result.score):
             self._tell(f"fold {result.fold}  {self.metric} {tell_score(result.score)}, of epoch {result.best_epoch} of {result.epochs}")
 
-    def _move(self, fold: int, epochs: int, trained: int = 0) -> None:
-        """To where the fold has come; what was trained before this run, or is not at all, tells nothing of how long the rest takes."""
-        step = epochs - self.done.get(fold, 0)
-        self.done[fold] = epochs
+    def _move(self) -> None:
+        """To where the folds have come; what was trained before this run, or is not at all, tells nothing of how long the rest takes."""
         if not self.bar:
             return
         if self.steps is None:
-            self.steps = tqdm(total=self.folds * self.epochs, desc=counted(self.folds, "fold"), unit="epoch", leave=False, smoothing=0)
-        self.steps.initial += step - trained
-        self.steps.n += step
+            self.steps = tqdm(total=self.pace.total, desc=counted(self.folds, "fold"), unit="epoch", leave=False, smoothing=0)
+        self.steps.n = sum(self.pace.done.values())
+        self.steps.initial = self.steps.n - self.pace.trained
         self.steps.set_postfix_str(shorten(self.running[each] for each in sorted(self.running)))
 
 
@@ -218,4 +247,4 @@ def make_sink(plan: Plan, quiet: bool) -> Sink:
         return Silence()
     if plan.config.compute.engine == "ray":
         return Together(plan.metric.name, plan.config.logging.progress, len(plan.folds), plan.epochs)
-    return Console(plan.metric.name, plan.config.logging.progress)
+    return Console(plan.metric.name, plan.config.logging.progress, len(plan.folds), plan.epochs)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from modules.prediction.fitting import Fitted
 from modules.prediction.metrics import tell_score
 from modules.prediction.template import Template
 from modules.runs.directory import RunDirectory
+from modules.runs.records import EpochRecord, read_histories
 from modules.training.plan import Plan
 from modules.training.warm_start import WarmStart
 
@@ -25,14 +26,21 @@ def describe_start(run: RunDirectory, plan: Plan) -> str:
     )
 
 
-def describe_result(result: Mapping[str, Any]) -> list[str]:
-    """The content of result.json: a score a fold, their mean and spread, and the score of all out-of-fold rows at once."""
+def describe_run(run: RunDirectory) -> list[str]:
+    """What a finished run came to. Raises DataError where its files are damaged."""
+    result = run.read_result()
+    return describe_result(result, read_histories(run, result))
+
+
+def describe_result(result: Mapping[str, Any], histories: Mapping[int, Sequence[EpochRecord]]) -> list[str]:
+    """A table with a line a fold, the folds' mean and spread, and the score of all out-of-fold rows at once.
+
+    result: the content of result.json. histories: by the fold's number; a fold that has none is told without losses and time.
+    """
     metric, covered = result["metric"], result["coverage"]
     if not covered:
         return [f"trained on all samples for {shorten(result['best_epochs'])} epochs; nothing was validated, so that there is no score"]
-    scores = zip(result["fold_numbers"], result["folds"], result["best_epochs"], strict=True)
-    lines = [f"fold {number}  {metric} {tell_score(score)}  (epoch {epoch})" for number, score, epoch in scores]
-    lines.append(f"mean    {metric} {tell_score(result['mean'])} +- {tell_score(result['std'])}")
+    lines = [*_tabulate(result, histories), f"mean    {metric} {tell_score(result['mean'])} +- {tell_score(result['std'])}"]
     part = "" if covered == 1 else f"  of {covered:.1%} of the samples"
     tta = "" if result["tta"] == "none" else f" with tta {result['tta']}{_gain(result)}"
     return [
@@ -40,6 +48,17 @@ def describe_result(result: Mapping[str, Any]) -> list[str]:
         f"CV      {metric} {tell_score(result['oof'])}  out-of-fold{part}{tta}",
         *describe_decision(result.get("decision"), metric),
     ]
+
+
+def _tabulate(result: Mapping[str, Any], histories: Mapping[int, Sequence[EpochRecord]]) -> list[str]:
+    rows = [["", result["metric"], "best epoch", "train loss", "valid loss", "time"]]
+    for number, score, best in zip(result["fold_numbers"], result["folds"], result["best_epochs"], strict=True):
+        records = histories.get(number, ())
+        losses = next(([f"{each.train_loss:.4f}", f"{each.valid_loss:.4f}"] for each in records if each.epoch == best), ["", ""])
+        time = tell_time(sum(each.seconds for each in records)) if records else ""
+        rows.append([f"fold {number}", tell_score(score), f"{best} of {len(records)}" if records else str(best), *losses, time])
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return ["  ".join(f"{cell:>{width}}" for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
 
 
 def describe_decision(content: Mapping[str, Any] | None, metric: str) -> list[str]:
@@ -53,6 +72,12 @@ def describe_trained(run: RunDirectory, result: Mapping[str, Any]) -> str:
     part = "" if result["coverage"] == 1 else f" of {result['coverage']:.1%} of the samples"
     score = f"CV {result['metric']} {tell_score(result['oof'])}{part}" if result["coverage"] else "no CV score: nothing was validated"
     return f"{run.path}{debug}: {count_folds(len(result['fold_numbers']))}, {score}"
+
+
+def tell_time(seconds: float) -> str:
+    """Hours where there are some, minutes and seconds."""
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes // 60}:{minutes % 60:02}:{rest:02}" if minutes >= 60 else f"{minutes}:{rest:02}"
 
 
 def count_folds(count: int) -> str:

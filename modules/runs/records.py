@@ -14,6 +14,7 @@ from torch import nn
 
 from modules.compute.storage import write_text
 from modules.config.errors import DataError
+from modules.runs.directory import RunDirectory
 
 
 @dataclass(frozen=True)
@@ -144,6 +145,11 @@ def read_history(path: Path) -> list[EpochRecord]:
             return [record_from({name: kinds[name](text) for name, text in row.items()}) for row in csv.DictReader(file)]
     except (ValueError, KeyError, TypeError) as error:
         raise DataError(f"{path}: damaged: {error}") from None
+
+
+def read_histories(run: RunDirectory, result: Mapping[str, Any]) -> dict[int, list[EpochRecord]]:
+    """Of each fold of a finished run, by its number. Raises DataError where one is damaged."""
+    return {number: read_history(run.fold(number).history) for number in result["fold_numbers"]}
 
 
 def record_from(content: Mapping[str, Any]) -> EpochRecord:

@@ -126,7 +126,7 @@ def test_the_surest_mistakes_come_first() -> None:
 
 def test_mistakes_of_labels_numbers_and_outputs() -> None:
     labels = classification("labels", ("a", "b"), "multilabel")
-    wrong = surest_mistakes(labels, np.array([[1, 0], [1, 0], [0, 1]]), np.array([[0.9, 0.2], [0.3, 0.1], [0.95, 0.9]], dtype=np.float32))
+    wrong = surest_mistakes(labels, np.array([[1, 0], [1, 0], [0, 1]]), np.array([[0.9, 0.2], [0.3, 0.6], [0.95, 0.9]], dtype=np.float32))
     assert wrong.tolist() == [2, 1]
     numbers = Task("regression", (Output("x", (), Scale(0, 1, None, None)), Output("y", (), Scale(0, 100, None, None))))
     off = surest_mistakes(numbers, np.array([[0, 0], [0, 0], [1, 1]]), np.array([[0.5, 0], [0, 90], [1, 1]], dtype=np.float32))

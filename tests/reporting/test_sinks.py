@@ -12,7 +12,7 @@ import pytest
 from modules.compute.ranks import Ranks
 from modules.config.schema import Compute, Config, Logging
 from modules.prediction.metrics import find_metric
-from modules.reporting.sinks import Console, Together, make_sink
+from modules.reporting.sinks import Console, Pace, Together, make_sink
 from modules.runs.records import EpochRecord, FoldResult
 from modules.training.plan import Plan
 
@@ -29,39 +29,40 @@ def test_a_bar_is_shown_on_a_terminal_where_progress_is_asked_for(
 ) -> None:
     monkeypatch.setattr(sys.stderr, "isatty", lambda: terminal)
     config = Config(logging=Logging(progress=progress))
-    plan = SimpleNamespace(config=config, metric=find_metric(config.hyper_params, "multiclass"), process=ALONE)
+    plan = SimpleNamespace(config=config, metric=find_metric(config.hyper_params, "multiclass"), process=ALONE, folds=(0,), epochs=3)
     console = make_sink(cast(Plan, plan), quiet=False)
     console.start_epoch(0, 1, 3, 5)
     console.step(lambda: 0.75)
     console.end_epoch(record(1, 0.5, 0.5), 3)
     out, err = capsys.readouterr()
     assert ("fold 0 epoch 1/3" in err) is shown
-    assert "fold 0  epoch   1/3  train loss 0.5000  valid loss 0.2500  accuracy 0.5000 *" in out
+    assert "fold 0  epoch   1/3  train loss 0.5000  valid loss 0.2500  accuracy 0.5000 * best 0.5000  lr 1.00e-03" in out
 
 
 def test_an_improvement_is_marked_and_the_best_epoch_told(capsys: pytest.CaptureFixture[str]) -> None:
-    console = Console("accuracy", bar=False)
+    console = Console("accuracy", False, folds=1, epochs=3)
     for epoch, score, best in ((1, 0.5, 0.5), (2, 0.4, 0.5), (3, 0.6, 0.6)):
         console.end_epoch(record(epoch, score, best), 3)
     console.end_fold(FoldResult(0, 0.6, 3, 3))
     lines = capsys.readouterr().out.splitlines()
-    assert [" * lr" in line for line in lines[:3]] == [True, False, True]
+    assert [" * best" in line for line in lines[:3]] == [True, False, True]
     assert lines[3] == "fold 0  accuracy 0.6000, of epoch 3 of 3"
 
 
 def test_without_validation_no_score_is_told(capsys: pytest.CaptureFixture[str]) -> None:
-    console = Console("accuracy", bar=False)
+    console = Console("accuracy", False, folds=1, epochs=3)
+    console.start_epoch(0, 1, 2, 5)
     console.end_epoch(record(1, math.nan, math.nan), 2)
     console.end_fold(FoldResult(0, math.nan, 2, 2))
     out = capsys.readouterr().out
-    assert out == "fold 0  epoch   1/2  train loss 0.5000  lr 1.00e-03  1,234 images/s\n"
+    assert out == "fold 0  epoch   1/2  train loss 0.5000  lr 1.00e-03  1,234 images/s  0:00 left\n"
 
 
 def test_after_a_resume_only_what_improves_is_marked(capsys: pytest.CaptureFixture[str]) -> None:
-    console = Console("accuracy", bar=False)
+    console = Console("accuracy", False, folds=1, epochs=3)
     for epoch, score, best in ((4, 0.4, 0.5), (5, 0.6, 0.6)):
         console.end_epoch(record(epoch, score, best), 5)
-    assert [" * lr" in line for line in capsys.readouterr().out.splitlines()] == [False, True]
+    assert [" * best" in line for line in capsys.readouterr().out.splitlines()] == [False, True]
 
 
 def test_folds_that_train_together_are_each_marked_by_their_own_best(capsys: pytest.CaptureFixture[str]) -> None:
@@ -76,7 +77,7 @@ def test_folds_that_train_together_are_each_marked_by_their_own_best(capsys: pyt
     ):
         together.end_epoch(record(epoch, score, best, fold), 3)
     out, err = capsys.readouterr()
-    assert [" * lr" in line for line in out.splitlines()] == [True, True, False, True, False, True]
+    assert [" * best" in line for line in out.splitlines()] == [True, True, False, True, False, True]
     assert err == "", "no terminal, no bar"
 
 
@@ -113,3 +114,27 @@ def test_one_bar_counts_the_epochs_of_all_folds(capsys: pytest.CaptureFixture[st
     assert shown() == (12, 5)
     together.end_fold(FoldResult(1, 0.8, 3, 4))
     assert together.steps is None
+
+
+def test_the_time_that_is_left_is_that_of_epochs_trained_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of 3 folds of 4 epochs; fold 0 was finished before, fold 1 goes on with its third epoch and stops early."""
+    clock = iter((100.0, 110.0, 130.0, 145.0))
+    monkeypatch.setattr("modules.reporting.sinks.time", SimpleNamespace(monotonic=lambda: next(clock)))
+    pace = Pace(3, 4)
+    pace.end_fold(0)
+    pace.start_epoch(1, 3)  # at 100
+    assert pace.end_epoch(1, 3) == pytest.approx(10 / 1 * 5)
+    pace.end_fold(1)
+    pace.start_epoch(2, 1)
+    assert pace.end_epoch(2, 1) == pytest.approx(30 / 2 * 3)
+    pace.start_epoch(2, 2)
+    assert pace.end_epoch(2, 2) == pytest.approx(45 / 3 * 2)
+
+
+def test_a_line_says_how_long_the_rest_takes(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = iter((0.0, 1800.0))
+    monkeypatch.setattr("modules.reporting.sinks.time", SimpleNamespace(monotonic=lambda: next(clock)))
+    console = Console("accuracy", False, folds=2, epochs=3)
+    console.start_epoch(0, 1, 3, 5)
+    console.end_epoch(record(1, 0.5, 0.5), 3)
+    assert capsys.readouterr().out.endswith("  1,234 images/s  2:30:00 left\n")

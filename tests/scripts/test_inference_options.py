@@ -236,10 +236,10 @@ def test_training_with_tta_says_what_it_gained(made: Path) -> None:
     gain = flip["oof"] - one["oof"]
     assert abs(gain) > 1e-4, "a gain that is none tests nothing"
     assert (
-        describe_result(flip)[-1]
+        describe_result(flip, {})[-1]
         == f"CV      roc_auc {flip['oof']:.4f}  out-of-fold with tta hflip (without {one['oof']:.4f}: {gain:+.4f})"
     )
-    assert describe_result(one)[-1] == f"CV      roc_auc {one['oof']:.4f}  out-of-fold"
+    assert describe_result(one, {})[-1] == f"CV      roc_auc {one['oof']:.4f}  out-of-fold"
 
 
 def test_out_of_fold_under_another_tta_is_what_training_with_it_makes(root: Path, capsys: pytest.CaptureFixture[str]) -> None:

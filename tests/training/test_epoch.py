@@ -37,6 +37,8 @@ class Silent:
     def __init__(self) -> None:
         self.losses: list[float] = []
 
+    def start_fold(self, *arguments: Any) -> None: ...
+
     def start_epoch(self, *arguments: Any) -> None: ...
 
     def step(self, loss: Callable[[], float]) -> None:

@@ -31,7 +31,7 @@ from modules.prediction.metrics import METRICS, Metric
 from modules.prediction.predictions import load_predictions
 from modules.runs.checkpoint import load_checkpoint, save_checkpoint
 from modules.runs.directory import FoldDirectory
-from modules.runs.records import EpochRecord, FoldResult
+from modules.runs.records import EpochRecord, FoldResult, Sight
 from modules.training import fold as fold_module
 from modules.training import parts as parts_module
 from modules.training.fold import train_fold
@@ -51,7 +51,10 @@ class Recorder:
         self.records: list[EpochRecord] = []
         self.results: list[FoldResult] = []
         self.starts: list[tuple[int, int, int, int]] = []
-        self.models: list[str] = []
+        self.sights: list[Sight] = []
+
+    def start_fold(self, sight: Sight) -> None:
+        self.sights.append(sight)
 
     def start_epoch(self, fold: int, epoch: int, epochs: int, steps: int) -> None:
         self.starts.append((fold, epoch, epochs, steps))

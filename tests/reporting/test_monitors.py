@@ -1,0 +1,74 @@
+"""What monitors are told: numbers as numpy has them, and nothing that is no number."""
+
+from __future__ import annotations
+
+import builtins
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from modules.config.errors import OptionError
+from modules.config.reader import read_config
+from modules.config.schema import OPTIONS
+from modules.reporting.monitors import BINS, TensorBoard, Wandb, everything, histogram, hyperparameters, numbers_of
+from modules.runs.records import EpochRecord
+
+
+@pytest.mark.parametrize("shape", [(1000,), (3, 3, 7, 5), (1,)])
+def test_a_histogram_counts_as_numpys_does(shape: tuple[int, ...]) -> None:
+    values = torch.randn(shape, generator=torch.Generator().manual_seed(0)).round(decimals=2)
+    found = histogram(values)
+    expected, edges = np.histogram(values.numpy().astype(np.float64), BINS) if values.numel() > 1 else (np.array([1]), np.zeros(2))
+    assert found["num"] == sum(found["bucket_counts"]) == values.numel()
+    assert found["min"] == values.min().item() and found["max"] == values.max().item()
+    assert found["sum"] == pytest.approx(values.sum().item(), abs=1e-3)
+    assert found["sum_squares"] == pytest.approx(values.square().sum().item())
+    if values.numel() > 1:
+        np.testing.assert_allclose(found["bucket_limits"], edges[1:], atol=1e-6)
+        moved = np.abs(np.cumsum(found["bucket_counts"]) - np.cumsum(expected)).max()
+        assert moved <= 8, "only numbers that lie on an edge may count on its other side"
+
+
+def test_a_weight_that_broke_is_left_out_of_the_histogram() -> None:
+    found = histogram(torch.tensor([1.0, math.nan, 3.0, math.inf]))
+    assert (found["num"], found["min"], found["max"], found["sum"]) == (2, 1.0, 3.0, 4.0)
+    assert histogram(torch.tensor([math.nan]))["num"] == 0
+
+
+def test_what_was_not_validated_is_not_told() -> None:
+    told = numbers_of(EpochRecord(0, 1, 0.5, math.nan, math.nan, math.nan, 1e-3, 100.0, 2.0), "accuracy")
+    assert told == {"loss/train": 0.5, "learning rate": 1e-3, "images a second": 100.0}
+
+
+def test_hyperparameters_are_what_runs_are_compared_by_and_what_was_set() -> None:
+    config, _ = read_config([], ["hyper_params.weight_decay=0.2", "model.freeze=layer1, layer2", "settings.log_path=elsewhere"])
+    assert hyperparameters(config) == {
+        "model.name": "resnet18",
+        "hyper_params.learning_rate": 1e-3,
+        "hyper_params.batch_size": 64,
+        "hyper_params.epochs": 10,
+        "hyper_params.weight_decay": 0.2,
+        "model.freeze": "layer1, layer2",
+    }
+    told = everything(config)
+    assert {section: set(options) for section, options in told.items()} == {section: set(known) for section, known in OPTIONS.items()}
+    assert told["model"]["freeze"] == "layer1, layer2" and told["settings"]["gpu"] is True
+
+
+@pytest.mark.parametrize("package", ["tensorboard", "wandb"])
+def test_a_package_that_is_not_installed_is_one_line(package: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import_module, run = builtins.__import__, tmp_path / "run"
+
+    def refuse(name: str, *arguments: Any, **more: Any) -> Any:
+        if package in name.split("."):
+            raise ImportError(name)
+        return import_module(name, *arguments, **more)
+
+    monkeypatch.setattr(builtins, "__import__", refuse)
+    with pytest.raises(OptionError, match=rf"^\[logging\] {package}: {package} is not installed: pip install {package}$"):
+        TensorBoard(run, "accuracy") if package == "tensorboard" else Wandb(run, "id", read_config([], [])[0], "accuracy")
+    assert not run.exists()
