@@ -8,9 +8,15 @@ import pytest
 import timm
 import torch
 import torchvision
+from timm.models.vision_transformer import VisionTransformer
 from torch import nn
+from torch.nn import functional
 
-from modules.models.evidence import find_evidence
+from modules.config.reader import read_config
+from modules.data.task import classification
+from modules.models.evidence import _integrate, find_evidence
+from modules.prediction.evidence import score_of
+from modules.prediction.logits import task_objective
 
 
 def of_class(number: int) -> Callable[[torch.Tensor], torch.Tensor]:
@@ -80,6 +86,80 @@ def test_every_family_says_where(library: str, name: str, size: int, frozen: boo
     found = find_evidence(made, images, lambda logits: logits[:, 0] - logits.mean(dim=1))
     assert found is not None and found.shape == (2, size, size)
     assert float(found.min()) >= 0 and float(found.max()) <= 1 + 1e-6
+
+
+def test_tokens_evidence_adds_up_to_what_they_change() -> None:
+    """Integrated gradients are complete: their sum is the score's difference from that of a flat image."""
+    torch.manual_seed(0)
+    model, images = timm.create_model("test_vit", num_classes=3).eval(), torch.rand(2, 3, 160, 160)
+    flat = images.mean(dim=(2, 3), keepdim=True).expand_as(images)
+    with torch.no_grad():
+        expected = model(images)[:, 1] - model(flat)[:, 1]
+    torch.testing.assert_close(_integrate(model, images, of_class(1), None).sum(dim=(1, 2)), expected, rtol=0.02, atol=1e-4)
+
+
+GRID = 4  # places a side
+
+
+def dark_images(count: int, size: int, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
+    """Noise with one bright patch (count, 3, size, size), and at which of GRID * GRID places it lies (count,)."""
+    images = torch.rand(count, 3, size, size, generator=generator) * 0.5 - 0.25
+    places, side = torch.randint(GRID * GRID, (count,), generator=generator), size // GRID
+    for image, place in zip(images, places.tolist(), strict=True):
+        top, left = place // GRID * side, place % GRID * side
+        image[:, top : top + side, left : left + side] += 0.7
+    return images, places
+
+
+def learn_places(model: nn.Module, size: int, rate: float, steps: int, batch: int) -> nn.Module:
+    generator = torch.Generator().manual_seed(0)
+    optimizer = torch.optim.AdamW(model.parameters(), rate, weight_decay=0)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, rate, total_steps=steps)
+    for _ in range(steps):
+        images, places = dark_images(batch, size, generator)
+        optimizer.zero_grad()
+        functional.cross_entropy(model(images), places).backward()
+        optimizer.step()
+        schedule.step()
+    return model.eval()
+
+
+def convolutions(size: int) -> nn.Module:
+    layers: list[nn.Module] = []
+    for width, wider in ((3, 8), (8, 16), (16, 16)):
+        layers += [nn.Conv2d(width, wider, 3, padding=1), nn.BatchNorm2d(wider), nn.ReLU(), nn.MaxPool2d(2)]
+    return nn.Sequential(*layers, nn.Flatten(), nn.Linear(16 * (size // 8) ** 2, GRID * GRID))
+
+
+def tokens(pool: str) -> nn.Module:
+    """Positions begin as different ones as patches do: else the places take thousands of steps to learn."""
+    shape = {"img_size": 32, "patch_size": 8, "embed_dim": 48, "depth": 2, "num_heads": 3, "num_classes": GRID * GRID}
+    made = VisionTransformer(**shape, global_pool=pool, class_token=pool == "token")
+    nn.init.normal_(made.pos_embed, std=1.0 if pool == "avg" else 0.3)
+    return made
+
+
+# The side of an image, and how it is learnt: the largest rate, steps, images a step.
+LEARNING = {"convolutions": (64, 3e-3, 60, 32), "avg": (32, 2e-3, 250, 64), "token": (32, 1e-3, 2000, 64)}
+
+
+@pytest.mark.parametrize("kind", ["convolutions", "avg", pytest.param("token", marks=pytest.mark.slow)])
+def test_evidence_lies_on_the_patch_whose_place_is_the_class(kind: str) -> None:
+    torch.manual_seed(0)
+    size, (rate, steps, batch) = (
+        (64, (3e-3, 60, 32)) if kind == "convolutions" else (32, (2e-3, 250, 64) if kind == "avg" else (1e-3, 2000, 64))
+    )
+    model = learn_places(convolutions(size) if kind == "convolutions" else tokens(kind), size, rate, steps, batch)
+    images, places = dark_images(192, size, torch.Generator().manual_seed(1))
+    task = classification("place", tuple(map(str, range(GRID * GRID))))
+    objective = task_objective(task, read_config([], [])[0].model, read_config([], [])[0].hyper_params)
+    evidence = find_evidence(model, images, score_of(task, objective, places, torch.ones(len(places))))
+    with torch.no_grad():
+        assert (model(images).argmax(dim=1) == places).float().mean() > 0.98, "it has to have learnt the places"
+    assert evidence is not None
+    peaks, side = evidence.flatten(1).argmax(dim=1), size // GRID
+    hits = peaks // size // side * GRID + peaks % size // side == places
+    assert hits.float().mean() >= 0.95
 
 
 def test_a_model_without_places_has_no_evidence() -> None:
