@@ -12,6 +12,7 @@ from modules.data.sources import contest_folder, load_train
 from modules.data.task import Task
 from modules.jobs.beginnings import resolve_pretrained
 from modules.jobs.bundling import bundle
+from modules.jobs.comparing import compare
 from modules.jobs.exporting import export
 from modules.jobs.report import report
 from modules.jobs.showing import show_data
@@ -53,6 +54,7 @@ LOOKS: dict[str, Callable[[Command], list[str]]] = {
     "data": show_data,
     "model": look_at_model,
     "export": export,
+    "runs": compare,
     "report": report,
     "bundle": bundle,
 }
