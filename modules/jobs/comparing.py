@@ -21,7 +21,7 @@ from modules.prediction.ledger import Submission, read_submissions
 from modules.prediction.metrics import METRICS, find_metric, tell_score
 from modules.prediction.predictions import read_own
 from modules.prediction.submission import LEDGER
-from modules.reporting.comparison import Comparison, Contest, Standing, latest_scores
+from modules.reporting.comparison import Comparison, Contest, Standing, own_scores
 from modules.reporting.comparison_page import render_comparison
 from modules.reporting.comparison_text import describe_comparison
 from modules.reporting.searches import count_trials
@@ -165,7 +165,7 @@ def _standing(run: TrainedRun, newest_first: Sequence[Submission]) -> Standing:
         coverage=result["coverage"],
         refit_of=config.split.epochs_from if result["oof"] is None else None,
         has_report=directory.report.is_file(),
-        **latest_scores(newest_first, run.name, result["run_id"]),
+        **own_scores(newest_first, run.name, result["run_id"], result["oof"]),
     )
 
 

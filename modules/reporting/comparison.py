@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from shlex import quote
 
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 
 from modules.config.errors import counted
 from modules.prediction.ledger import BOARDS, Submission
-from modules.prediction.likeness import COUNTED, Pair, chance_of, rank_correlation
+from modules.prediction.likeness import Pair, chance_of, rank_correlation
 from modules.prediction.metrics import tell_score
 
 ENOUGH = 3  # submissions with a score, of which a correlation is told
@@ -22,7 +23,7 @@ class Standing:
     """A finished run. score, spread: out of fold, and the folds' standard deviation; None where nothing was validated.
 
     size: height and width, pixels. seconds: all its epochs. weights: bytes of one fold's best.pt, None where there is none any more.
-    ended: ISO, UTC. refit_of: the run whose epochs it took. public, private: of its own latest submission that has such a score.
+    ended: ISO, UTC. refit_of: the run whose epochs it took. public, private: of its own submissions, as `own_scores` has them.
     """
 
     name: str
@@ -183,7 +184,8 @@ def tell_agreement(contest: Contest, board: str) -> list[str]:
     if correlation <= -0.5:
         lines.append(f"The two go opposite ways: if less is better on one side only, {contest.metric} is not the leaderboard's metric.")
     elif chance is not None:
-        lines.append(f"Of {COUNTED} or fewer that says little: by chance alone {chance:.0%} of all orders agree as well as this.")
+        share = "fewer than 1%" if chance < 0.01 else f"{chance:.0%}"
+        lines.append(f"That is few: {share} of all orders that chance may make of {many} agree as well as this, or better.")
     return lines
 
 
@@ -213,8 +215,15 @@ def shares_of(correlations: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.clip((high - correlations) / max(high - low, 1e-12), 0, 1)
 
 
-def latest_scores(submissions: Sequence[Submission], name: str, run_id: str) -> Mapping[str, float | None]:
-    """Of each board, of the latest submission that is of this run alone. submissions: the newest first."""
+def own_scores(submissions: Sequence[Submission], name: str, run_id: str, score: float | None) -> dict[str, float | None]:
+    """Of each board, of a submission that is of this run alone: one whose CV score is the run's own, so that both are of the same
+    TTA and decision, before others; then the latest. submissions: the newest first."""
     own = [each for each in submissions if each.runs == (name,) and each.run_ids in ((), (run_id,))]
+    own.sort(key=lambda each: not _same(each.cv, score))
     found = {board: [each.on(board) for each in own if each.on(board) is not None] for board in BOARDS}
     return {board: scores[0] if scores else None for board, scores in found.items()}
+
+
+def _same(cv: float | None, score: float | None) -> bool:
+    """The ledger has six digits."""
+    return cv is score is None or (cv is not None and score is not None and math.isclose(cv, score, rel_tol=1e-5))

@@ -30,6 +30,7 @@ def _content(found: Comparison) -> dict[str, Any]:
     return {
         "log_path": found.log_path,
         "chips": found.headline.split(", "),
+        "headline": _headline(found),
         "contests": [_contest(each) for each in found.contests],
         "strays": _submissions(found.strays) if found.strays else None,
         "lists": [(title, lines) for title, lines in lists if lines],
@@ -37,6 +38,14 @@ def _content(found: Comparison) -> dict[str, Any]:
         "to_fill_in": found.to_fill_in,
         "made": f"{datetime.now():%Y-%m-%d %H:%M}",
     }
+
+
+def _headline(found: Comparison) -> tuple[str, str]:
+    """The best of the first contest, and which that is."""
+    ranked = [run for contest in found.contests[:1] for run in contest.runs if run.is_ranked]
+    if not ranked or ranked[0].score is None:
+        return "no CV score yet", ""
+    return f"{found.contests[0].metric} {tell_score(ranked[0].score)}", ranked[0].name
 
 
 def _contest(contest: Contest) -> dict[str, Any]:
@@ -76,11 +85,12 @@ def _run(run: Standing) -> dict[str, Any]:
 
 
 def _submissions(submissions: Sequence[Submission]) -> Table:
+    boards = [board for board in BOARDS if any(each.on(board) is not None for each in submissions)]
     rows = [
-        [each.file, " + ".join(each.runs), _told(each.cv), *(_told(each.on(board)) for board in BOARDS), each.date[:16]]
+        [each.file, _told(each.cv), *(_told(each.on(board)) for board in boards), " + ".join(each.runs), each.date[:16]]
         for each in submissions
     ]
-    return Table(("submission", "of the runs", "CV", *BOARDS, "date"), rows)
+    return Table(("submission", "CV", *boards, "of the runs", "date"), rows)
 
 
 def _plot(contest: Contest, board: str) -> Any:
@@ -100,14 +110,15 @@ def _likeness(likeness: Likeness, metric: str) -> dict[str, Any]:
     for pair in likeness.pairs[:PAIRS_SHOWN]:
         first, second = (likeness.scores[place] for place in (pair.first, pair.second))
         alone = f"{tell_score(first)}, {tell_score(second)}"
-        pairs.append([" + ".join(likeness.names_of(pair)), f"{pair.correlation:.3f}", alone, tell_score(pair.score), f"{pair.gain:+.4f}"])
+        numbers = [tell_score(pair.score), f"{pair.gain:+.4f}", alone, f"{pair.correlation:.3f}"]
+        pairs.append([" + ".join(likeness.names_of(pair)), *numbers])
     best, *more = tell_blend(likeness, metric)
     return {
         "rows": rows,
         "count": f"{likeness.rows:,}",
         "best": best,
         "more": more,
-        "pairs": Table(("two runs", "correlation", "alone", "their mean", "gain"), pairs),
+        "pairs": Table(("two runs", "their mean", "gain", "alone", "correlation"), pairs),
         "paired": likeness.paired if likeness.paired < len(likeness.names) else 0,
     }
 

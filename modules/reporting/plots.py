@@ -15,6 +15,7 @@ from modules.runs.records import EpochRecord
 
 WIDE, SMALL = (9.0, 3.0), (4.2, 3.6)  # inches
 BOARD, LABEL = (4.8, 3.8), 8.0  # inches; points
+RISES = (-3, *(sign * step - 3 for step in range(4, 60, 4) for sign in (1, -1)))  # points that a name is higher than its dot
 NUMBERED = 20  # classes: of more, a table of confusions has no numbers in its cells
 NAMED = 40  # and no names beside it
 CURVES = 12  # that are drawn; of more, those with the smallest areas
@@ -123,7 +124,8 @@ def draw_leaderboard(names: Sequence[str], cv: Sequence[float], board: Sequence[
     edges = axis.get_window_extent().get_points() * 72 / figure.dpi
     spots = zip(cv, board, strict=True)
     for name, spot, dot, (x, y) in zip(names, spots, dots, _free_places(names, dots, edges), strict=True):
-        axis.annotate(name, spot, (x - dot[0], y - dot[1]), textcoords="offset points", fontsize=LABEL, parse_math=False)
+        line = {"arrowstyle": "-", "linewidth": 0.5, "color": "grey", "shrinkA": 0, "shrinkB": 3}
+        axis.annotate(name, spot, (x - dot[0], y - dot[1]), textcoords="offset points", fontsize=LABEL, parse_math=False, arrowprops=line)
     _finish(axis, title, f"CV {metric}")
     axis.tick_params(labelsize=LABEL)
     return figure
@@ -152,26 +154,22 @@ def _free_places(names: Sequence[str], dots: NDArray[np.float64], edges: NDArray
     found = []
     for name, (x, y) in zip(names, dots, strict=True):
         wide, high = 0.56 * LABEL * len(name), LABEL
-        tried = [
-            (left, y + rise)
-            for rise in (-3, 7, -13, 16, -22, 25, -31)
-            for left in ((x + 7, x - 7 - wide) if abs(rise) < 6 else (x - wide / 2, x + 3, x - 3 - wide))
+        tried = [(left, y + rise) for rise in RISES for left in (x + 7, x - 7 - wide, x - wide / 2, x + 14, x - 14 - wide)]
+        inside = [
+            (left, low)
+            for left, low in tried
+            if edges[0][0] < left and left + wide < edges[1][0] and edges[0][1] < low and low + high < edges[1][1]
         ]
-        free = [
-            place
-            for place in tried
-            if edges[0][0] < place[0]
-            and place[0] + wide < edges[1][0]
-            and edges[0][1] < place[1]
-            and place[1] + high < edges[1][1]
-            and not any(
-                place[0] < right and left < place[0] + wide and place[1] < top and low < place[1] + high for left, low, right, top in taken
-            )
-        ]
-        left, low = (free or tried)[0]
+        free = [(left, low) for left, low in inside if not any(_overlap((left, low, left + wide, low + high), other) for other in taken)]
+        left, low = (free or inside or tried)[0]
         taken.append((left, low, left + wide, low + high))
         found.append((left, low))
     return found
+
+
+def _overlap(first: Sequence[float], second: Sequence[float]) -> bool:
+    """Of two boxes: left, low, right, top."""
+    return first[0] < second[2] and second[0] < first[2] and first[1] < second[3] and second[1] < first[3]
 
 
 def _finish(axis: Axes, title: str, below: str) -> None:
