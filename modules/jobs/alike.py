@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from itertools import accumulate
 
 import numpy as np
 
@@ -17,7 +18,8 @@ from modules.prediction.predictions import Predictions, check_predictions
 from modules.prediction.weighting import correlate
 from modules.reporting.comparison import Likeness
 
-COMPARED = 20  # runs, the best: more take long to read, and no screen holds their matrix
+COMPARED = 20  # runs, the best: no screen holds the matrix of more
+READ = 120e6  # bytes of oof.csv, of all of them: reading more takes more than half a minute; two runs are compared however large
 PAIRED = 10  # of these, each with each other: 45 blends are scored
 
 
@@ -26,9 +28,10 @@ def compare_predictions(runs: Sequence[TrainedRun]) -> tuple[Likeness | None, li
 
     The rows are those that most of the runs have. None where fewer than two have the same.
     """
-    remarks = [f"The {COMPARED} best of {len(runs)} runs are compared."] if len(runs) > COMPARED else []
+    few = _as_many_as_are_read(runs)
+    remarks = [f"The {len(few)} best of {len(runs)} runs are compared."] if len(few) < len(runs) else []
     read: list[tuple[TrainedRun, OutOfFold]] = []
-    for run in runs[:COMPARED]:
+    for run in few:
         try:
             read.append((run, _read(run)))
         except (UserError, OSError, ValueError) as error:
@@ -40,6 +43,11 @@ def compare_predictions(runs: Sequence[TrainedRun]) -> tuple[Likeness | None, li
         return _measure(*zip(*shared, strict=True)), remarks
     except UserError as error:
         return None, [*remarks, f"Their predictions cannot be compared: {str(error).splitlines()[0]}"]
+
+
+def _as_many_as_are_read(runs: Sequence[TrainedRun]) -> Sequence[TrainedRun]:
+    sizes = [run.directory.oof.stat().st_size if run.directory.oof.is_file() else 0 for run in runs[:COMPARED]]
+    return runs[: max(2, sum(total <= READ for total in accumulate(sizes)))]
 
 
 def _read(run: TrainedRun) -> OutOfFold:

@@ -315,6 +315,15 @@ def test_only_the_best_of_many_runs_are_read_and_that_is_said(monkeypatch: pytes
     assert "Pairs of the 2 best runs." in page()
 
 
+def test_of_large_predictions_fewer_are_read_and_two_at_least(monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes = [make_run(name, 0.9 - number / 10, predicted(number)).oof.stat().st_size for number, name in enumerate("abcd")]
+    for limit, names in ((sum(sizes[:3]), ("a", "b", "c")), (1, ("a", "b")), (sum(sizes), ("a", "b", "c", "d"))):
+        monkeypatch.setattr(alike, "READ", limit)
+        (contest,) = look().contests
+        assert contest.likeness is not None and contest.likeness.names == names
+        assert contest.remarks == (() if len(names) == 4 else (f"The {len(names)} best of 4 runs are compared.",))
+
+
 def test_debug_runs_and_a_single_run_are_not_compared() -> None:
     make_run("a", 0.8, predicted(0))
     make_run("try", 0.8, predicted(1), debug=True)
