@@ -12,6 +12,7 @@ from modules.data.sources import contest_folder, load_train
 from modules.data.task import Task
 from modules.jobs.beginnings import resolve_pretrained
 from modules.jobs.bundling import bundle
+from modules.jobs.comparing import compare
 from modules.jobs.exporting import export
 from modules.jobs.report import report
 from modules.jobs.showing import show_data
@@ -52,6 +53,7 @@ def _read_task(config: Config) -> Task | None:
 LOOKS: dict[str, Callable[[Command], list[str]]] = {
     "data": show_data,
     "model": look_at_model,
+    "runs": compare,
     "report": report,
     "export": export,
     "bundle": bundle,

@@ -40,7 +40,7 @@ def shared_rows(config: Config, runs: Sequence[TrainedRun], known: Sequence[OutO
         without = [run.name for run, each in zip(runs, known, strict=True) if each is None]
         say(f"the blend's CV score is not known: {shorten(without)} was trained without validation")
         return None
-    single = [_one_row_an_id(each) for each in found]
+    single = [one_row_an_id(each) for each in found]
     rows_of = [{str(name): row for row, name in enumerate(each.predictions.ids)} for each in single]
     ids = [name for name in rows_of[0] if all(name in rows for rows in rows_of)]
     if not ids:
@@ -70,7 +70,8 @@ def _check_folds(config: Config, first: TrainedRun, other: TrainedRun, elsewhere
         raise OptionError("inference", "run", f"{fault}; train with the same seed and [split], or set inference.other_folds=allow")
 
 
-def _one_row_an_id(found: OutOfFold) -> OutOfFold:
+def one_row_an_id(found: OutOfFold) -> OutOfFold:
+    """What was predicted several times (split.repeats) has the mean, the fold of the first time, and is in the order of the ids."""
     ids, first, inverse, counts = np.unique(found.predictions.ids, return_index=True, return_inverse=True, return_counts=True)
     if len(ids) == len(found.predictions.ids):
         return found

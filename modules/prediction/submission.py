@@ -67,7 +67,7 @@ def write_submission(
     _check_written(text, separates, template, predictions)
     folder.mkdir(parents=True, exist_ok=True)
     with FileLock(folder / f".{LEDGER}.lock"):
-        ledger = _read_ledger(folder / LEDGER)
+        ledger = read_ledger(folder / LEDGER)
         path = _free_name(folder, name, output)
         (folder / PREDICTIONS).mkdir(exist_ok=True)
         save_predictions(folder / PREDICTIONS / path.name, predictions, decision=decision)
@@ -158,7 +158,8 @@ def _summing_to_one(task: Task, values: Values) -> NDArray[np.float64]:
     return scaled
 
 
-def _read_ledger(path: Path) -> pd.DataFrame:
+def read_ledger(path: Path) -> pd.DataFrame:
+    """As text, however a spreadsheet has saved it; without rows where there is none yet. Raises DataError where it is no table."""
     if not path.exists():
         return pd.DataFrame(columns=list(LEDGER_COLUMNS), dtype=str)
     return read_table(path, "inference", "submission_path", may_be_empty=True)

@@ -14,6 +14,8 @@ from modules.prediction.predictions import Values
 from modules.runs.records import EpochRecord
 
 WIDE, SMALL = (9.0, 3.0), (4.2, 3.6)  # inches
+BOARD, LABEL = (4.8, 3.8), 8.0  # inches; points
+RISES = (-3, *(sign * step - 3 for step in range(4, 60, 4) for sign in (1, -1)))  # points that a name is higher than its dot
 NUMBERED = 20  # classes: of more, a table of confusions has no numbers in its cells
 NAMED = 40  # and no names beside it
 CURVES = 12  # that are drawn; of more, those with the smallest areas
@@ -106,6 +108,29 @@ def draw_numbers(names: Sequence[str], targets: NDArray[np.float64], values: Val
     return figure
 
 
+def draw_leaderboard(names: Sequence[str], cv: Sequence[float], board: Sequence[float], metric: str, title: str) -> Figure:
+    """A dot a submission, with its name: the leaderboard's score over the CV score; dotted where both are the same.
+
+    As small as a telephone shows it without shrinking its letters too far.
+    """
+    figure = Figure(figsize=BOARD)
+    axis = figure.add_axes((0.15, 0.13, 0.82, 0.77))
+    axis.scatter(cv, board, s=26, color=COLOURS[0], zorder=3)
+    axis.margins(0.12)
+    axis.autoscale_view()
+    axis.set_autoscale_on(False)
+    axis.axline((cv[0], cv[0]), slope=1, color="grey", linewidth=1, linestyle=":", zorder=1)
+    dots = axis.transData.transform(np.column_stack([cv, board])) * 72 / figure.dpi
+    edges = axis.get_window_extent().get_points() * 72 / figure.dpi
+    spots = zip(cv, board, strict=True)
+    for name, spot, dot, (x, y) in zip(names, spots, dots, _free_places(names, dots, edges), strict=True):
+        line = {"arrowstyle": "-", "linewidth": 0.5, "color": "grey", "shrinkA": 0, "shrinkB": 3}
+        axis.annotate(name, spot, (x - dot[0], y - dot[1]), textcoords="offset points", fontsize=LABEL, parse_math=False, arrowprops=line)
+    _finish(axis, title, f"CV {metric}")
+    axis.tick_params(labelsize=LABEL)
+    return figure
+
+
 def draw_balance(names: Sequence[str], counts: Mapping[str, NDArray[np.int64]]) -> Figure:
     """The share of each class that each fold validates, a line a fold; counts: by the fold's name, (classes,)."""
     figure = Figure(figsize=(WIDE[0], 2.4), layout="constrained")
@@ -118,6 +143,33 @@ def draw_balance(names: Sequence[str], counts: Mapping[str, NDArray[np.int64]]) 
     axis.set_ylim(bottom=0)
     _finish(axis, "share of each class that a fold validates", "")
     return figure
+
+
+def _free_places(names: Sequence[str], dots: NDArray[np.float64], edges: NDArray[np.float64]) -> list[tuple[float, float]]:
+    """Where each dot's name begins, in points: beside it, where it is in nobody's way, as far as there is such a place.
+
+    dots: (N, 2). edges: (2, 2) the lower left and the upper right corner of what may be written on.
+    """
+    taken = [(x - 4, y - 4, x + 4, y + 4) for x, y in dots]
+    found = []
+    for name, (x, y) in zip(names, dots, strict=True):
+        wide, high = 0.56 * LABEL * len(name), LABEL
+        tried = [(left, y + rise) for rise in RISES for left in (x + 7, x - 7 - wide, x - wide / 2, x + 14, x - 14 - wide)]
+        inside = [
+            (left, low)
+            for left, low in tried
+            if edges[0][0] < left and left + wide < edges[1][0] and edges[0][1] < low and low + high < edges[1][1]
+        ]
+        free = [(left, low) for left, low in inside if not any(_overlap((left, low, left + wide, low + high), other) for other in taken)]
+        left, low = (free or inside or tried)[0]
+        taken.append((left, low, left + wide, low + high))
+        found.append((left, low))
+    return found
+
+
+def _overlap(first: Sequence[float], second: Sequence[float]) -> bool:
+    """Of two boxes: left, low, right, top."""
+    return first[0] < second[2] and second[0] < first[2] and first[1] < second[3] and second[1] < first[3]
 
 
 def _finish(axis: Axes, title: str, below: str) -> None:

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Sequence
-from dataclasses import dataclass
 from io import BytesIO
-from pathlib import Path
 from statistics import median
 from typing import Any
 
 import numpy as np
-from jinja2 import Environment, StrictUndefined
-from matplotlib import colormaps, rc_context
-from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib import colormaps
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from PIL import Image
@@ -29,27 +24,19 @@ from modules.prediction.diagnosis import ClassNumbers, curves, facets, numbers_o
 from modules.prediction.metrics import tell_score
 from modules.reporting.advice import advise
 from modules.reporting.facts import Facts, Picture
-from modules.reporting.pictures import foreign_scripts
+from modules.reporting.page import Table, embed, embed_figure, render, tell_time
 from modules.reporting.plots import draw_balance, draw_confusion, draw_curves, draw_learning, draw_numbers, draw_reliability
 from modules.reporting.tables import count_targets
 
-TEMPLATE = Path(__file__).with_name("report.html.jinja")
 CLASSES_SHOWN = 100  # those of least F1
 SMALL = 96  # pixels; below it an image is shown in squares
 LARGEST = 224  # pixels a side
 OVERLAY = 0.5  # of the evidence's colours
 
 
-@dataclass(frozen=True)
-class Table:
-    head: Sequence[str]
-    rows: Sequence[Sequence[str]]
-
-
 def render_report(facts: Facts) -> str:
     """The page. It asks for nothing outside of itself, and holds no script."""
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    return environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(**_content(facts))
+    return render("report.html.jinja", _content(facts))
 
 
 def _content(facts: Facts) -> dict[str, Any]:
@@ -66,14 +53,16 @@ def _content(facts: Facts) -> dict[str, Any]:
         "advice": advise(facts) if scored else [],
         "remarks": facts.remarks,
         "folds": _folds(facts),
-        "balance": _plot(_balance(facts)),
+        "balance": embed_figure(_balance(facts)),
         "leaks": _leaks(facts),
-        "learning": _plot(draw_learning(facts.histories, facts.best_epochs, facts.metric) if any(facts.histories.values()) else None),
-        "confusions": [{"name": each.name, "plot": _plot(draw_confusion(each)), "worst": worst_confusions(each)} for each in found],
+        "learning": embed_figure(
+            draw_learning(facts.histories, facts.best_epochs, facts.metric) if any(facts.histories.values()) else None
+        ),
+        "confusions": [{"name": each.name, "plot": embed_figure(draw_confusion(each)), "worst": worst_confusions(each)} for each in found],
         "classes": _classes(facts) if scored else [],
-        "reliability": _plot(None if trust is None else draw_reliability(trust)),
-        "curves": _plot(draw_curves(drawn) if drawn else None),
-        "numbers": _plot(draw_numbers(task.columns, facts.targets, facts.values) if scored and task.kind == "regression" else None),
+        "reliability": embed_figure(None if trust is None else draw_reliability(trust)),
+        "curves": embed_figure(draw_curves(drawn) if drawn else None),
+        "numbers": embed_figure(draw_numbers(task.columns, facts.targets, facts.values) if scored and task.kind == "regression" else None),
         "mistakes": [_picture(each) for each in facts.mistakes],
         "suspicious": [_picture(each) for each in facts.suspicious],
         "evidence": any(each.evidence is not None for each in facts.mistakes),
@@ -95,7 +84,7 @@ def _chips(facts: Facts) -> list[str]:
         facts.task.describe(),
         counted(len(result["fold_numbers"]), "fold"),
         f"{size.height} x {size.width}",
-        f"trained {_time(seconds)}",
+        f"trained {tell_time(seconds)}",
         f"ended {result['ended'][:16].replace('T', ' ')} UTC",
     ]
     chips += [f"tta {result['tta']}"] if result["tta"] != "none" else []
@@ -156,7 +145,7 @@ def _speed(facts: Facts) -> Table:
     for number, records in facts.histories.items():
         if records:
             speeds, seconds = [record.images_per_second for record in records], [record.seconds for record in records]
-            rows.append([f"fold {number}", f"{median(speeds):,.0f}", f"{median(seconds):.1f} s", _time(sum(seconds))])
+            rows.append([f"fold {number}", f"{median(speeds):,.0f}", f"{median(seconds):.1f} s", tell_time(sum(seconds))])
     return Table(["", "images/s trained", "an epoch", "all epochs"], rows)
 
 
@@ -198,26 +187,8 @@ def _image(pixels: NDArray[np.uint8]) -> str:
     image.thumbnail((LARGEST, LARGEST))
     small, file = max(image.size) < SMALL, BytesIO()
     image.save(file, "PNG" if small else "JPEG", **({} if small else {"quality": 85}))
-    return _data("image/png" if small else "image/jpeg", file.getvalue())
-
-
-def _plot(figure: Figure | None) -> str:
-    if figure is None:
-        return ""
-    file = BytesIO()
-    with foreign_scripts(), rc_context({"svg.hashsalt": "foldini", "svg.fonttype": "path"}):
-        FigureCanvasSVG(figure).print_svg(file, metadata={"Date": None})  # type: ignore[no-untyped-call]
-    return _data("image/svg+xml", file.getvalue())
-
-
-def _data(kind: str, content: bytes) -> str:
-    return f"data:{kind};base64,{base64.b64encode(content).decode()}"
+    return embed("image/png" if small else "image/jpeg", file.getvalue())
 
 
 def _number(value: float) -> str:
     return f"{value:.4f}"
-
-
-def _time(seconds: float) -> str:
-    minutes = round(seconds / 60)
-    return f"{seconds:.0f} s" if seconds < 120 else f"{minutes} min" if minutes < 120 else f"{minutes / 60:.1f} h"
