@@ -14,6 +14,7 @@ from PIL import Image
 from torch.nn.functional import cross_entropy
 
 from modules.compute.progress import make_follow
+from modules.compute.seeding import seed_torch
 from modules.config.errors import OptionError
 from modules.config.reader import read_config
 from modules.data.preprocessing import Normalizer
@@ -26,6 +27,7 @@ from modules.training.plan import Plan
 from modules.training.range_test import rates_of
 from tests.making import fast, write_config
 from tests.scripts.running import refusal, run_look
+from tests.tiny import DROPPING
 
 DEBUG = "settings.debug=true"
 PLAIN_SGD = ("hyper_params.optimizer=momentum", "hyper_params.momentum=0", "hyper_params.weight_decay=0")
@@ -89,15 +91,17 @@ def test_it_prints_the_curve_the_same_each_time_and_leaves_a_plot_and_no_run(
 
 
 def test_its_losses_are_those_of_a_loop_by_hand_over_training_s_own_batches(contest: Path) -> None:
-    plan = plan_for(contest, *PLAIN_SGD, "augmentation.preset=light")
+    plan = plan_for(contest, *PLAIN_SGD, "augmentation.preset=light", f"model.name={DROPPING}")
     fold, rates = plan.folds[0], rates_of(20)
     found = run_range_test(plan, fold, 20, make_follow(False))
     module = make_network(plan, fold.number, False).module.train()
     prepared = Normalizer(plan.preprocessing, torch.device("cpu"), False)
-    batches = [batch for epoch in range(1, 6) for batch in train_batches(plan, fold).epoch(epoch)]
+    batches = [(epoch, batch) for epoch in range(1, 6) for batch in train_batches(plan, fold).epoch(epoch)]
     assert len(batches) == 20
     expected = []
-    for rate, batch in zip(rates, batches, strict=True):
+    for step, (rate, (epoch, batch)) in enumerate(zip(rates, batches, strict=True)):
+        if step % 4 == 0:
+            seed_torch(plan.config.settings.seed, fold.number, epoch)  # dropout
         module.zero_grad()
         assert batch.targets is not None
         loss = cross_entropy(module(prepared(batch.images)), batch.targets)
@@ -132,9 +136,12 @@ def test_what_trains_is_what_the_first_epoch_trains(
     assert "for       what trains in epochs 1 to 2; more trains later" in capsys.readouterr().out
 
 
-def test_a_head_that_learns_from_stored_features_learns_from_images_here(arguments: list[str], steps: list[Any]) -> None:
+def test_a_head_that_learns_from_stored_features_learns_from_images_here(
+    arguments: list[str], steps: list[Any], capsys: pytest.CaptureFixture[str]
+) -> None:
     assert run_look(*arguments, DEBUG, "model.freeze=backbone", "model.feature_cache=on") == 0
     assert {learner.trained for learner, _ in steps} == {96 * 3 + 3} and not Path(".cache", "features").exists()
+    assert "features" not in capsys.readouterr().err
 
 
 def test_the_suggestion_is_told_as_the_option_to_set_beside_what_it_is_now(
