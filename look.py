@@ -1,6 +1,6 @@
 """What a person wants to see, or to take away, without training.
 
-python look.py data | model | runs | report | export | bundle   [CONFIG.ini ...] [section.option=value ...] [RUN ...]
+python look.py data | model | lr | runs | report | export | bundle   [CONFIG.ini ...] [section.option=value ...] [RUN ...]
 """
 
 import sys

@@ -45,6 +45,7 @@ SECONDS_FOR_MAIN = 3.0  # that the others wait for, before they tell of a mistak
 LOOKS: Mapping[str, str] = {
     "data": "class counts, image sizes, folds, and a picture of augmented batches",
     "model": "a table of the model's layers: shapes, parameters, what trains, multiply-adds, memory",
+    "lr": "the learning-rate range test: the loss at growing rates, a plot, and the rate that it suggests",
     "runs": "all runs beside each other: scores, submissions, CV against leaderboard, what to blend; and runs.html",
     "report": "[RUN ...] report.html of a finished run, made again; without RUN: of the latest",
     "export": "[RUN ...] the best models' bare weights, for timm or torchvision alone; without RUN: inference.run",

@@ -14,6 +14,7 @@ from modules.jobs.beginnings import resolve_pretrained
 from modules.jobs.bundling import bundle
 from modules.jobs.comparing import compare
 from modules.jobs.exporting import export
+from modules.jobs.learning_rates import look_at_rates
 from modules.jobs.report import report
 from modules.jobs.showing import show_data
 from modules.models.build import build_network
@@ -53,6 +54,7 @@ def _read_task(config: Config) -> Task | None:
 LOOKS: dict[str, Callable[[Command], list[str]]] = {
     "data": show_data,
     "model": look_at_model,
+    "lr": look_at_rates,
     "runs": compare,
     "report": report,
     "export": export,

@@ -188,3 +188,24 @@ def _short(name: str) -> str:
 def _plainly(text: str) -> str:
     """No sign of TeX's: a class may be called $x_1$."""
     return text.replace("$", r"\$")
+
+
+def draw_range_test(
+    rates: Sequence[float], losses: Sequence[float], averages: Sequence[float], suggested: Mapping[str, float], present: float
+) -> Figure:
+    """The losses of a learning-rate range test over its rates, their average as a line; suggested: rates by what to call them."""
+    figure = Figure(figsize=(WIDE[0], 4.0), layout="constrained")
+    axis = figure.subplots()
+    axis.plot(rates, losses, ".", color="grey", markersize=3, alpha=0.6, label="each step")
+    axis.plot(rates, averages, color=COLOURS[0], linewidth=1.6, label="average")
+    for colour, (name, rate) in zip(COLOURS[1:], suggested.items(), strict=False):
+        axis.axvline(rate, color=colour, linewidth=1.2, label=f"{name}: {rate:.2g}")
+    axis.axvline(present, color="black", linewidth=1, linestyle=":", label=f"now: {present:.2g}")
+    axis.set_xscale("log")
+    low, high = min(losses), max(averages[: max(1, len(averages) // 2)])  # how bad it was at first, not how bad it became
+    room = (high - low) or 1.0
+    axis.set_ylim(low - 0.1 * room, high + 0.5 * room)
+    axis.legend(fontsize=7)
+    axis.set_ylabel("training loss", fontsize=8)
+    _finish(axis, "learning-rate range test", "learning rate")
+    return figure

@@ -93,7 +93,7 @@ def train_epoch(learner: Learner, batches: Iterable[Batch], first_step: int, sin
     set_training(learner.module, learner.still)
     losses: list[torch.Tensor] = []
     counts: list[int] = []
-    for group in _groups(batches, learner.accumulate):
+    for group in steps_of(batches, learner.accumulate):
         set_learning_rate(learner.optimizer, learner.schedule(first_step + len(losses)) * drop)
         loss = _step(learner, group)
         losses.append(loss)
@@ -114,9 +114,10 @@ def _of_whole(part: torch.Tensor, parts: int) -> float:
     return float(part.item() * parts)
 
 
-def _groups(batches: Iterable[Batch], size: int) -> Iterator[list[Batch]]:
+def steps_of(batches: Iterable[Batch], accumulate: int) -> Iterator[list[Batch]]:
+    """The batches of each step of the optimiser."""
     left = iter(batches)
-    while group := list(islice(left, size)):
+    while group := list(islice(left, accumulate)):
         yield group
 
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict
 from functools import partial
 from typing import Any
@@ -168,7 +169,18 @@ def train_epoch_of(
     rank = plan.process.ranks.rank
     seed_torch(plan.config.settings.seed, fold.number, epoch, *(("rank", rank) if rank else ()))  # dropout is each process's own
     try:
-        return train_epoch(learner, batches.epoch(epoch), step, sink, drop)
+        with small_batches_told(plan):
+            return train_epoch(learner, batches.epoch(epoch), step, sink, drop)
+    except Diverged as error:
+        advice = "finished epochs are kept; try a lower hyper_params.learning_rate, or settings.precision=float32"
+        raise DataError(f"fold {fold.number}, epoch {epoch}: {error}; training stopped. {advice}") from None
+
+
+@contextmanager
+def small_batches_told(plan: Plan) -> Iterator[None]:
+    """Turns what BatchNorm says of batches too small to train on into an OptionError."""
+    try:
+        yield
     except ValueError as error:
         if "more than 1 value per channel" not in str(error):
             raise
@@ -176,9 +188,6 @@ def train_epoch_of(
         least = f"{2 * plan.process.ranks.world} or more, 2 for each process" if plan.process.ranks.are_several else "2 or more"
         message = f"BatchNorm cannot train on batches of one image of {size} here; use {least}, or a larger image_size"
         raise OptionError("hyper_params", "batch_size", message) from None
-    except Diverged as error:
-        advice = "finished epochs are kept; try a lower hyper_params.learning_rate, or settings.precision=float32"
-        raise DataError(f"fold {fold.number}, epoch {epoch}: {error}; training stopped. {advice}") from None
 
 
 def _is_over(plan: Plan, progress: Progress, records: list[EpochRecord]) -> bool:

@@ -90,7 +90,7 @@ def test_a_flag_of_training_alone_is_unknown_to_inference(argument: str, capsys:
 def test_help_names_every_flag_and_needs_no_config(name: str, flag: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(never, flag, name=name) == 0
     out, err = capsys.readouterr()
-    what = " data | model | runs | report | export | bundle" if name == "look" else ""
+    what = " data | model | lr | runs | report | export | bundle" if name == "look" else ""
     assert err == "" and out.startswith(f"usage: python {name}.py{what} [CONFIG.ini ...] [section.option=value ...]")
     for known, text in FLAGS[name].items():
         assert f"  {known:<15} {text}\n" in out
@@ -112,7 +112,7 @@ def test_look_takes_what_is_looked_at_first_and_a_run_where_one_is_taken_away() 
 def test_look_says_what_there_is_to_look_at(arguments: list[str], found: str) -> None:
     with pytest.raises(ConfigError) as caught:
         read_command("look", arguments)
-    assert str(caught.value) == f"look.py: expected one of data, model, runs, report, export, bundle, got {found}"
+    assert str(caught.value) == f"look.py: expected one of data, model, lr, runs, report, export, bundle, got {found}"
 
 
 @pytest.mark.usefixtures("ini")

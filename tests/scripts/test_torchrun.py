@@ -162,6 +162,7 @@ def two(monkeypatch: pytest.MonkeyPatch) -> None:
         (tune.main, [], "tune.py"),
         (inference.main, [], "inference.py"),
         (look.main, ["data"], "look.py"),
+        (look.main, ["lr"], "look.py"),
         (train.main, ["--check"], "train.py --check"),
     ],
 )
