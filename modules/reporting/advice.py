@@ -61,7 +61,7 @@ def _labels(facts: Facts) -> Iterator[Advice]:
     wrong = sum(float(row.get(LABEL, 1) or 1) < WRONG for row in facts.suspects)
     if wrong:
         yield Advice(
-            f"{wrong} training labels had a probability below {WRONG:g} from the models that had not seen them",
+            f"{counted(wrong, 'training label')} had a probability below {WRONG:g} from the models that had not seen them",
             "look at suspects.csv, and write what is wrong into a table that data.corrections names",
         )
 
