@@ -52,14 +52,20 @@ def write_report(directory: RunDirectory) -> Path:
 
 
 def conclude(plan: Plan, directory: RunDirectory, sinks: Several) -> list[str]:
-    """The report of a run that has just come to its end, as [logging] plots has it, and what monitors show of it. What to print."""
+    """The report of a run that has just come to its end, as [logging] plots has it, and what monitors show of it. What to print.
+
+    The run is finished and kept: what stands in the way of its report is told, and stops nothing that comes after.
+    """
     plots = plan.config.logging.plots
     if not plan.process.ranks.is_main or not (plots or sinks.monitors):
         return []
-    facts = _gather(open_one(directory))
-    if plots:
-        write_text(directory.report, render_report(facts))
-    sinks.end_run(facts)
+    try:
+        facts = _gather(open_one(directory))
+        if plots:
+            write_text(directory.report, render_report(facts))
+        sinks.end_run(facts)
+    except (UserError, OSError) as error:
+        return [f"warning: the report is not written: {str(error).splitlines()[0]}"]
     return [f"report: {directory.report}"] if plots else []
 
 

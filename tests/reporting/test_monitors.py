@@ -5,16 +5,22 @@ from __future__ import annotations
 import builtins
 import math
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+import wandb
 
+from modules.compute.ranks import Ranks
 from modules.config.errors import OptionError
 from modules.config.reader import read_config
 from modules.config.schema import OPTIONS
+from modules.prediction.metrics import find_metric
 from modules.reporting.monitors import BINS, TensorBoard, Wandb, everything, histogram, hyperparameters, numbers_of
+from modules.reporting.sinks import open_sinks
+from modules.runs.directory import RunDirectory
 from modules.runs.records import EpochRecord
 
 
@@ -72,3 +78,37 @@ def test_a_package_that_is_not_installed_is_one_line(package: str, tmp_path: Pat
     with pytest.raises(OptionError, match=rf"^\[logging\] {package}: {package} is not installed: pip install {package}$"):
         TensorBoard(run, "accuracy") if package == "tensorboard" else Wandb(run, "id", read_config([], [])[0], "accuracy")
     assert not run.exists()
+
+
+def opened(run: Path, *overrides: str) -> tuple[Any, ...]:
+    config, _ = read_config([], ["logging.progress=false", *overrides])
+    plan: Any = SimpleNamespace(
+        config=config, metric=find_metric(config.hyper_params, "multiclass"), process=SimpleNamespace(ranks=Ranks()), folds=(0,), epochs=1
+    )
+    plan.run_id = "abc"
+    with open_sinks(plan, RunDirectory(run), quiet=True) as sinks:
+        return tuple(sinks.monitors)
+
+
+def test_nobody_else_is_told_where_nothing_is_asked_for(tmp_path: Path) -> None:
+    assert opened(tmp_path / "run") == () and not (tmp_path / "run").exists()
+
+
+def test_tensorboard_is_told_where_it_is_asked_for(tmp_path: Path) -> None:
+    (monitor,) = opened(tmp_path / "run", "logging.tensorboard=true")
+    assert isinstance(monitor, TensorBoard) and monitor.folder == tmp_path / "run/tensorboard"
+
+
+def test_weights_and_biases_are_told_where_they_are_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: dict[str, Any] = {}
+    ended: list[int] = []
+
+    def init(**arguments: Any) -> Any:
+        told.update(arguments)
+        return SimpleNamespace(finish=lambda exit_code: ended.append(exit_code))
+
+    monkeypatch.setattr(wandb, "init", init)
+    (monitor,) = opened(tmp_path / "run", "logging.wandb=true", "logging.wandb_project=masks", "logging.wandb_entity=team")
+    assert isinstance(monitor, Wandb) and ended == [0]
+    assert (told["project"], told["entity"], told["id"], told["resume"]) == ("masks", "team", "abc", "allow")
+    assert (told["name"], told["dir"]) == ("run", str(tmp_path / "run")) and told["config"]["logging"]["wandb_entity"] == "team"

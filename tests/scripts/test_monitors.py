@@ -16,7 +16,15 @@ from tests.scripts.running import digests, read, refusal, run_train
 from tests.tiny import TINY
 
 SCALARS = {"loss/train", "loss/valid", "score/accuracy", "score/best accuracy", "learning rate", "images a second"}
-RUN = ("settings.run_name=seen", "logging.tensorboard=true", "logging.wandb=true", "hyper_params.patience=0", "hyper_params.epochs=3")
+RUN = (
+    "settings.run_name=seen",
+    "logging.wandb_project=masks",
+    "logging.wandb_entity=team",
+    "logging.tensorboard=true",
+    "logging.wandb=true",
+    "hyper_params.patience=0",
+    "hyper_params.epochs=3",
+)
 
 
 @pytest.fixture(scope="module")
