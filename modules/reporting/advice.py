@@ -36,9 +36,9 @@ def advise(facts: Facts) -> list[Advice]:
     """The most telling first; empty where nothing stands out."""
     looks: tuple[Callable[[Facts], Iterator[Advice]], ...] = (
         _copies,
-        _labels,
         _stopping,
         _overfitting,
+        _labels,
         _folds,
         _confusions,
         _rare,

@@ -7,25 +7,27 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from modules.prediction.diagnosis import Curve, Facet, Reliability, count_confusions
 from modules.prediction.predictions import Values
 from modules.runs.records import EpochRecord
 
-WIDE, SMALL = (9.0, 3.0), (4.2, 3.6)  # inches
+SMALL, LOW, WIDE = (4.2, 3.6), (4.2, 2.9), (5.6, 2.6)  # inches; what is wider cannot be read on a phone
 BOARD, LABEL = (4.8, 3.8), 8.0  # inches; points
 RISES = (-3, *(sign * step - 3 for step in range(4, 60, 4) for sign in (1, -1)))  # points that a name is higher than its dot
 NUMBERED = 20  # classes: of more, a table of confusions has no numbers in its cells
 NAMED = 40  # and no names beside it
+NUMBERS = 6  # columns of numbers that are drawn
 CURVES = 12  # that are drawn; of more, those with the smallest areas
 COLOURS = ("#4269d0", "#efb118", "#ff725c", "#6cc5b0", "#3ca951", "#ff8ab7", "#a463f2", "#97bbf5", "#9c6b4e", "#9498a0")
 
 
-def draw_learning(histories: Mapping[int, Sequence[EpochRecord]], best_epochs: Mapping[int, int], metric: str) -> Figure:
-    """Losses and scores of all folds over epochs; a dot where a fold was best. histories: by the fold's number."""
-    figure = Figure(figsize=WIDE, layout="constrained")
-    losses, scores, rates = figure.subplots(1, 3)
+def draw_learning(histories: Mapping[int, Sequence[EpochRecord]], best_epochs: Mapping[int, int], metric: str) -> list[Figure]:
+    """Losses, scores and rates of all folds over epochs; a dot where a fold was best. histories: by the fold's number."""
+    figures = [Figure(figsize=LOW, layout="constrained") for _ in range(3)]
+    losses, scores, rates = (figure.subplots() for figure in figures)
     for place, (fold, records) in enumerate(histories.items()):
         colour, epochs = COLOURS[place % len(COLOURS)], [record.epoch for record in records]
         losses.plot(epochs, [record.train_loss for record in records], color=colour, linestyle="--", linewidth=1)
@@ -36,9 +38,10 @@ def draw_learning(histories: Mapping[int, Sequence[EpochRecord]], best_epochs: M
         scores.plot([record.epoch for record in best], [record.score for record in best], "o", color=colour, markersize=5)
     for axis, title in ((losses, "loss: training dashed, validation"), (scores, metric), (rates, "learning rate")):
         _finish(axis, title, "epoch")
+        axis.xaxis.set_major_locator(MaxNLocator(integer=True))
     if 1 < len(histories) <= len(COLOURS):
         scores.legend(fontsize=7)
-    return figure
+    return figures
 
 
 def draw_confusion(facet: Facet) -> Figure:
@@ -75,11 +78,11 @@ def draw_reliability(found: Reliability) -> Figure:
     return figure
 
 
-def draw_curves(found: Sequence[Curve]) -> Figure:
+def draw_curves(found: Sequence[Curve]) -> list[Figure]:
     """ROC and precision against recall, of those with the smallest areas where there are many."""
     shown = sorted(found, key=lambda curve: curve.auc)[:CURVES]
-    figure = Figure(figsize=(WIDE[0], 3.8), layout="constrained")
-    roc, pr = figure.subplots(1, 2)
+    figures = [Figure(figsize=SMALL, layout="constrained") for _ in range(2)]
+    roc, pr = (figure.subplots() for figure in figures)
     for place, curve in enumerate(shown):
         colour = COLOURS[place % len(COLOURS)]
         roc.plot(*curve.roc, color=colour, linewidth=1.3, label=_plainly(f"{_short(curve.name)} {curve.auc:.3f}"))
@@ -92,20 +95,21 @@ def draw_curves(found: Sequence[Curve]) -> Figure:
         axis.set_xlim(0, 1.01)
         axis.set_ylim(0, 1.02)
         axis.legend(fontsize=6.5, loc="lower right" if axis is roc else "lower left")
-    return figure
+    return figures
 
 
-def draw_numbers(names: Sequence[str], targets: NDArray[np.float64], values: Values) -> Figure:
-    """What was predicted against what is, a plot a column; (N, columns) both."""
-    count = min(len(names), 3)
-    figure = Figure(figsize=(SMALL[0] * count, SMALL[1]), layout="constrained")
-    for axis, place in zip(np.atleast_1d(figure.subplots(1, count)), range(count), strict=True):
+def draw_numbers(names: Sequence[str], targets: NDArray[np.float64], values: Values) -> list[Figure]:
+    """What was predicted against what is, a plot a column, of the first few; (N, columns) both."""
+    figures = []
+    for place, name in list(enumerate(names))[:NUMBERS]:
+        figures.append(Figure(figsize=SMALL, layout="constrained"))
+        axis = figures[-1].subplots()
         low, high = (float(edge(targets[:, place])) for edge in (np.min, np.max))
         axis.plot([low, high], [low, high], color="grey", linewidth=1, linestyle=":")
         axis.scatter(targets[:, place], values[:, place], s=6, alpha=0.4, color=COLOURS[0], rasterized=True)
-        _finish(axis, _plainly(_short(names[place])), "is")
+        _finish(axis, _plainly(_short(name)), "is")
         axis.set_ylabel("predicted", fontsize=8)
-    return figure
+    return figures
 
 
 def draw_leaderboard(names: Sequence[str], cv: Sequence[float], board: Sequence[float], metric: str, title: str) -> Figure:
@@ -133,14 +137,14 @@ def draw_leaderboard(names: Sequence[str], cv: Sequence[float], board: Sequence[
 
 def draw_balance(names: Sequence[str], counts: Mapping[str, NDArray[np.int64]]) -> Figure:
     """The share of each class that each fold validates, a line a fold; counts: by the fold's name, (classes,)."""
-    figure = Figure(figsize=(WIDE[0], 2.4), layout="constrained")
+    figure = Figure(figsize=WIDE, layout="constrained")
     axis = figure.subplots()
     total = np.maximum(sum(counts.values()), 1)
     for place, (fold, each) in enumerate(counts.items()):
         axis.plot(range(len(names)), each / total, marker="o", markersize=3, linewidth=0.8, color=COLOURS[place % len(COLOURS)], label=fold)
     if len(names) <= NAMED:
         axis.set_xticks(range(len(names)), [_short(name) for name in names], rotation=90, fontsize=7, parse_math=False)
-    axis.set_ylim(bottom=0)
+    axis.set_ylim(0, 1.15 * max(float((each / total).max()) for each in counts.values()))
     _finish(axis, "share of each class that a fold validates", "")
     return figure
 
@@ -194,7 +198,7 @@ def draw_range_test(
     rates: Sequence[float], losses: Sequence[float], averages: Sequence[float], suggested: Mapping[str, float], present: float
 ) -> Figure:
     """The losses of a learning-rate range test over its rates, their average as a line; suggested: rates by what to call them."""
-    figure = Figure(figsize=(WIDE[0], 4.0), layout="constrained")
+    figure = Figure(figsize=(9.0, 4.0), layout="constrained")
     axis = figure.subplots()
     axis.plot(rates, losses, ".", color="grey", markersize=3, alpha=0.6, label="each step")
     axis.plot(rates, averages, color=COLOURS[0], linewidth=1.6, label="average")

@@ -55,14 +55,12 @@ def _content(facts: Facts) -> dict[str, Any]:
         "folds": _folds(facts),
         "balance": embed_figure(_balance(facts)),
         "leaks": _leaks(facts),
-        "learning": embed_figure(
-            draw_learning(facts.histories, facts.best_epochs, facts.metric) if any(facts.histories.values()) else None
-        ),
+        "learning": [embed_figure(each) for each in _learning(facts)],
         "confusions": [{"name": each.name, "plot": embed_figure(draw_confusion(each)), "worst": worst_confusions(each)} for each in found],
         "classes": _classes(facts) if scored else [],
         "reliability": embed_figure(None if trust is None else draw_reliability(trust)),
-        "curves": embed_figure(draw_curves(drawn) if drawn else None),
-        "numbers": embed_figure(draw_numbers(task.columns, facts.targets, facts.values) if scored and task.kind == "regression" else None),
+        "curves": [embed_figure(each) for each in draw_curves(drawn)] if drawn else [],
+        "numbers": [embed_figure(each) for each in _numbers(facts)],
         "mistakes": [_picture(each) for each in facts.mistakes],
         "suspicious": [_picture(each) for each in facts.suspicious],
         "evidence": any(each.evidence is not None for each in facts.mistakes),
@@ -93,7 +91,7 @@ def _chips(facts: Facts) -> list[str]:
 
 
 def _folds(facts: Facts) -> Table:
-    head = ["fold", facts.metric, "best epoch", "of", "train loss", "valid loss", "validates"]
+    head = ["fold", facts.metric, "best epoch", "train loss", "valid loss", "validates"]
     rows = []
     for number, best in facts.best_epochs.items():
         record = facts.best_record(number)
@@ -101,7 +99,7 @@ def _folds(facts: Facts) -> Table:
         score = facts.scores.get(number)
         validated = f"{int((facts.folds == number).sum()):,}"
         rows.append(
-            [str(number), "" if score is None else tell_score(score), str(best), str(len(facts.histories[number])), *losses, validated]
+            [str(number), "" if score is None else tell_score(score), f"{best} of {len(facts.histories[number])}", *losses, validated]
         )
     return Table(head, rows)
 
@@ -113,6 +111,15 @@ def _balance(facts: Facts) -> Figure | None:
     counts = {f"fold {number}": count_targets(facts.task, facts.targets[facts.folds == number]) for number in numbers}
     names = facts.task.classes if facts.task.kind == "ordinal" else facts.task.columns
     return draw_balance(names, counts)
+
+
+def _learning(facts: Facts) -> list[Figure]:
+    return draw_learning(facts.histories, facts.best_epochs, facts.metric) if any(facts.histories.values()) else []
+
+
+def _numbers(facts: Facts) -> list[Figure]:
+    there = facts.task.kind == "regression" and len(facts.values) > 0
+    return draw_numbers(facts.task.columns, facts.targets, facts.values) if there else []
 
 
 def _leaks(facts: Facts) -> list[str]:

@@ -69,7 +69,7 @@ def test_a_page_asks_for_nothing_and_runs_nothing() -> None:
 def test_plots_are_drawings_and_pictures_are_small() -> None:
     page = Page(render_report(made_facts(mistakes=[picture("a.png"), picture("b.png", (500, 300), 1)])))
     plots = [ElementTree.fromstring(svg) for svg in page.images("image/svg+xml")]
-    assert len(plots) == 5, "balance, learning, confusion, reliability, curves"
+    assert len(plots) == 8, "balance, three of learning, confusion, reliability, two of curves"
     assert not any(
         name.endswith("}href") and not value.startswith(("#", "data:"))
         for plot in plots
@@ -101,7 +101,7 @@ def test_numbers_are_those_of_the_run() -> None:
     assert re.search(r"fold 0 100 2\.0 s 20 s", " ".join(page.texts["work"].split()))
     assert "memory at most 1.00 GiB" in page.texts["work"]
     assert "hyper_params.epochs" in page.texts["config"] or "All by default" in page.texts["config"]
-    assert re.search(r"0 0\.9100 5 10 0\.5000 0\.5000 60", " ".join(page.texts["folds"].split()))
+    assert re.search(r"0 0\.9100 5 of 10 0\.5000 0\.5000 60", " ".join(page.texts["folds"].split()))
 
 
 @pytest.mark.parametrize(
@@ -131,7 +131,7 @@ def test_every_task_has_its_page() -> None:
         page = Page(render_report(made_facts(task=task, targets=targets, values=values)))
         assert ("classes" in page.texts) is (kind != "regression"), kind
         assert "probabilities" in page.texts or kind == "ordinal", kind
-        plots = {"multilabel": 4, "ordinal": 3, "binary": 5, "multioutput": 6, "regression": 2}
+        plots = {"multilabel": 7, "ordinal": 5, "binary": 8, "multioutput": 9, "regression": 5}
         assert len(page.images("image/svg+xml")) == plots[kind], kind
 
 
