@@ -118,10 +118,11 @@ def _rows(path: Path) -> list[dict[str, str]]:
 def _pictures(
     run: TrainedRun, own: OutOfFold, decision: Decision, suspects: Sequence[Mapping[str, str]]
 ) -> tuple[list[Picture], list[Picture], list[str]]:
-    """Of the surest mistakes and of the suspects, and why there are none where there are none."""
+    """Of the surest mistakes and of other suspects, and why there are none where there are none."""
     places = surest_mistakes(run.task, own.targets, own.predictions.values, decision, SHOWN) if len(own.folds) else np.zeros(0, np.int64)
     place_of = {name: place for place, name in enumerate(own.predictions.ids.tolist())}
-    suspected = np.array([place_of[row["id"]] for row in suspects[:SHOWN] if row["id"] in place_of], dtype=np.int64)
+    besides = [place for row in suspects if (place := place_of.get(row["id"])) is not None and place not in places]
+    suspected = np.array(besides[:SHOWN], dtype=np.int64)
     try:
         samples, rows = find_training_rows(run, own)
         process, _ = start_process(run.config.settings, run.config.compute)
@@ -184,4 +185,11 @@ class _Pictures:
             for targets, decision in ((self.own.targets[[place]], PLAIN), (self.decision.decide(task, values), self.decision))
         )
         sure = f" ({values.max():.0%})" if task.kind in ("multiclass", "binary") else ""
-        return str(predictions.ids[place]), f"is {is_ or 'nothing'}", f"told {told or 'nothing'}{sure}"
+        return str(predictions.ids[place]), f"is {is_ or 'nothing'}", f"told {told or 'nothing'}{sure}", *self._looked_for(place)
+
+    def _looked_for(self, place: int) -> Iterator[str]:
+        """Of several columns, the one whose evidence is shown."""
+        task = self.run.task
+        if task.kind == "multilabel" or (task.kind in ("multioutput", "regression") and len(task.outputs) > 1):
+            (column,), (sign,) = self._asked(np.array([place]))
+            yield f"shown: what speaks {'for' if sign > 0 else 'against'} {task.columns[int(column)]}"

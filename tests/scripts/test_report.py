@@ -72,6 +72,8 @@ def test_a_run_ends_with_its_report_which_shows_its_own_mistakes(made: tuple[Pat
         assert evidence.shape == image.shape and not np.array_equal(evidence, image)
         row = wrong[wrong["id"] == name].iloc[0]
         assert re.search(rf"<b>{name}</b><br>is {row['target']}<br>told {row['prediction']} \(\d+%\)", part)
+    suspects = [name for name in read(Path("runs/a/suspects.csv"))["id"] if name not in shown]
+    assert list(mistakes(page[page.index('id="labels"') :])) == suspects[:12], "each picture once"
 
 
 @pytest.mark.usefixtures("folder")
@@ -163,3 +165,4 @@ def test_every_task_and_way_of_splitting_has_its_report(task: str, more: list[st
     assert "There are no pictures" not in page
     assert ('id="mistakes"' in page) is ("split.method=none" not in more)
     assert 'id="learning"' in page
+    assert ("shown: what speaks " in page) is (task in ("multilabel", "multioutput"))
