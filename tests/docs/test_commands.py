@@ -10,8 +10,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pytest
-import tensorboard.program
-from wandb.cli.cli import cli as wandb_commands
 
 from modules.config.command_line import read_command
 from modules.config.reader import read_config
@@ -227,6 +225,9 @@ def test_a_model_that_a_command_names_trains(word: str) -> None:
 
 
 def test_the_monitors_know_the_commands_that_the_pages_give_them() -> None:
+    import tensorboard.program  # seconds, each
+    from wandb.cli.cli import cli as wandb_commands
+
     (logdir,) = {command.words[1:] for command in every(PAGES) if command.words[0] == "tensorboard"}
     program = tensorboard.program.TensorBoard()
     program.configure(argv=("tensorboard", *logdir))
