@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+import sys
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -121,6 +122,7 @@ class Wandb(Silence):
         self.metric = metric
         self.image, self.histogram = wandb.Image, wandb.Histogram
         self.modules: dict[int, nn.Module] = {}
+        exit, excepthook = sys.exit, sys.excepthook
         settings = wandb.Settings(silent=True, disable_git=True, disable_code=True)
         try:
             self.run = wandb.init(
@@ -137,6 +139,8 @@ class Wandb(Silence):
             reason = " ".join(str(error).split())[:200]
             fault = f"Weights & Biases cannot be reached: {reason}; wandb login, or WANDB_MODE=offline keeps it in {run}/wandb"
             raise OptionError("logging", "wandb", fault) from None
+        finally:  # it takes their places, to know of the end; close() tells it, and traces of errors are to show no code but the person's
+            sys.exit, sys.excepthook = exit, excepthook
 
     def start_fold(self, sight: Sight) -> None:
         self.modules[sight.fold] = sight.module

@@ -18,6 +18,7 @@ PAGE = Path(__file__).parents[2] / "docs/contests.md"
 INI = "contest.ini"
 SMALL = (
     "settings.gpu=false",
+    "logging.plots=false",
     "settings.num_workers=0",
     "settings.run_name=run",
     "compute.threads=1",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import math
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -34,12 +35,14 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     contest = make_contest(root / "contest")
     config = str(write_config(root / "config.ini", "[settings]\n"))
     arguments = [config, *fast(contest, f"settings.log_path={root / 'runs'}", "--quiet")]
+    exit, excepthook = sys.exit, sys.excepthook
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("WANDB_MODE", "offline")
         with patch.context() as stopped:
             _stop_at(stopped, fold=1, epoch=2)
             assert run_train(*arguments, *RUN) == 130
         assert run_train(config, f"settings.log_path={root / 'runs'}", "--resume", "seen", "--quiet") == 0
+    assert sys.exit is exit and sys.excepthook is excepthook, "errors are told as without monitors"
     assert run_train(*arguments, "settings.run_name=unseen", "hyper_params.patience=0", "hyper_params.epochs=3") == 0
     return root / "runs"
 
@@ -99,7 +102,7 @@ def test_offline_both_sessions_of_weights_and_biases_are_one_run(root: Path) -> 
     assert len(sessions) == 2 and len({each.id for each in sessions}) == 1
     assert [each.exit_code for each in sessions] == [1, 0]
     first, last = sessions
-    assert (last.project, last.name) == ("foldini", "seen")
+    assert (last.project, last.name) == ("masks", "seen")
     assert last.config["hyper_params"]["epochs"] == 3 and last.config["model"]["name"] == TINY
     told = {
         (fold, int(row[f"fold{fold}/epoch"])): row[f"fold{fold}/score/accuracy"]

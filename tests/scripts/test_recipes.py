@@ -23,7 +23,14 @@ from tests.mask_layout import make_mask_contest
 from tests.scripts.running import run_inference, run_train
 
 CONFIGS = Path(__file__).parents[2] / "configs"
-SMALL = ("settings.gpu=false", "settings.num_workers=0", "compute.threads=1", "settings.run_name=run", "hyper_params.batch_size=12")
+SMALL = (
+    "settings.gpu=false",
+    "logging.plots=false",
+    "settings.num_workers=0",
+    "compute.threads=1",
+    "settings.run_name=run",
+    "hyper_params.batch_size=12",
+)
 SGD = {"optimizer": "momentum", "learning_rate": 0.001, "momentum": 0.9, "scheduler": "cosine", "weight_decay": 0.0}
 
 State = dict[str, torch.Tensor]
