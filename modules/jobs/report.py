@@ -184,8 +184,10 @@ class _Pictures:
             "; ".join(cells[0] for cells in tell("", task, targets, decision).values())
             for targets, decision in ((self.own.targets[[place]], PLAIN), (self.decision.decide(task, values), self.decision))
         )
-        sure = f" ({values.max():.0%})" if task.kind in ("multiclass", "binary") else ""
-        return str(predictions.ids[place]), f"is {is_ or 'nothing'}", f"told {told or 'nothing'}{sure}", *self._looked_for(place)
+        own, sure = "", ""
+        if task.kind in ("multiclass", "binary"):
+            own, sure = f" ({values[0, positions(self.own.targets)[place]]:.0%})", f" ({values.max():.0%})"
+        return str(predictions.ids[place]), f"is {is_ or 'nothing'}{own}", f"told {told or 'nothing'}{sure}", *self._looked_for(place)
 
     def _looked_for(self, place: int) -> Iterator[str]:
         """Of several columns, the one whose evidence is shown."""

@@ -74,7 +74,7 @@ def draw_reliability(found: Reliability) -> Figure:
     axis.scatter(found.confidence, found.right, s=12 + 260 * found.counts / found.counts.sum(), color=COLOURS[0], alpha=0.8)
     axis.set_xlim(0, 1.02)
     axis.set_ylim(0, 1.02)
-    _finish(axis, f"right against sure, ECE {found.ece:.3f}", "probability told")
+    _finish(axis, f"right against sure; expected calibration error (ECE) {found.ece:.3f}", "probability told")
     return figure
 
 
@@ -136,12 +136,21 @@ def draw_leaderboard(names: Sequence[str], cv: Sequence[float], board: Sequence[
 
 
 def draw_balance(names: Sequence[str], counts: Mapping[str, NDArray[np.int64]]) -> Figure:
-    """The share of each class that each fold validates, a line a fold; counts: by the fold's name, (classes,)."""
+    """The share of each class that each fold validates, dots in a colour a fold; counts: by the fold's name, (classes,)."""
     figure = Figure(figsize=WIDE, layout="constrained")
     axis = figure.subplots()
     total = np.maximum(sum(counts.values()), 1)
     for place, (fold, each) in enumerate(counts.items()):
-        axis.plot(range(len(names)), each / total, marker="o", markersize=3, linewidth=0.8, color=COLOURS[place % len(COLOURS)], label=fold)
+        axis.plot(
+            range(len(names)),
+            each / total,
+            marker="o",
+            markersize=4,
+            linestyle="none",
+            alpha=0.7,
+            color=COLOURS[place % len(COLOURS)],
+            label=fold,
+        )
     if len(names) <= NAMED:
         axis.set_xticks(range(len(names)), [_short(name) for name in names], rotation=90, fontsize=7, parse_math=False)
     axis.set_ylim(0, 1.15 * max(float((each / total).max()) for each in counts.values()))

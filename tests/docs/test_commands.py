@@ -46,7 +46,7 @@ EXCUSED: Mapping[str, str] = {
     " python train.py contest.ini compute.engine=ray compute.address=auto compute.gpus_per_fold=1 settings.run_name=night": SLURM,
 }
 # INI files that pages speak of as the reader's own.
-OWN_FILES = ("cassava.ini", "contest.ini", "night.ini", "search.ini")
+OWN_FILES = ("cassava.ini", "contest.ini", "mine.ini", "night.ini", "search.ini")
 # The last word on what a command names, so that it is done in seconds; the model that it names is looked up, and trained by a slow test.
 SMALLER = {
     "hyper_params.epochs": "2",

@@ -71,7 +71,7 @@ def test_a_run_ends_with_its_report_which_shows_its_own_mistakes(made: tuple[Pat
         assert np.abs(image.astype(int) - expected.astype(int)).mean() < 6, "it is that image, as the model saw it"
         assert evidence.shape == image.shape and not np.array_equal(evidence, image)
         row = wrong[wrong["id"] == name].iloc[0]
-        assert re.search(rf"<b>{name}</b><br>is {row['target']}<br>told {row['prediction']} \(\d+%\)", part)
+        assert re.search(rf"<b>{name}</b><br>is {row['target']} \(\d+%\)<br>told {row['prediction']} \(\d+%\)", part)
     suspects = [name for name in read(Path("runs/a/suspects.csv"))["id"] if name not in shown]
     assert list(mistakes(page.partition('id="labels"')[2])) == suspects[:12], "each picture once"
 
