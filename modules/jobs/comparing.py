@@ -82,6 +82,10 @@ def _read(directory: RunDirectory) -> TrainedRun:
     numbers = [number for number in (result["oof"], result["std"], result["coverage"]) if number is not None]
     if not all(math.isfinite(number) for number in numbers) or not run.task.columns:
         raise DataError(f"{directory.result}: damaged: scores that are no numbers")
+    if not isinstance(result["ended"], str) or not isinstance(result["debug"], bool) or result["coverage"] is None:
+        raise DataError(f"{directory.result}: damaged: expected a time, a yes or no, and a share")
+    hash(_question(run))  # what compares runs is tried on each alone, so that one that is damaged costs the others nothing
+    _rank(run)
     _standing(run, ())
     return run
 

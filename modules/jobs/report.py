@@ -7,26 +7,28 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from modules.compute.process import Process, start_process
 from modules.compute.storage import write_text
 from modules.config.command_line import Command
-from modules.config.errors import UserError
+from modules.config.errors import DataError, UserError
 from modules.data.draws import BatchSampler
-from modules.data.loaders import Loader, image_workers
+from modules.data.loaders import Batch, Loader, image_workers
 from modules.data.pixel_cache import PixelCache
 from modules.data.preprocessing import Normalizer
 from modules.data.samples import Rows, Samples
-from modules.data.task import VALUED, positions
+from modules.data.task import positions
 from modules.jobs.out_of_fold import OutOfFold, find_training_rows, read_own_rows
 from modules.jobs.trained import TrainedRun, open_one, restore_member
 from modules.models.evidence import find_evidence
 from modules.prediction.decisions import PLAIN, Decision
-from modules.prediction.diagnosis import surest_mistakes
+from modules.prediction.diagnosis import surest_mistakes, told_columns
 from modules.prediction.evidence import score_of
 from modules.prediction.fitting import Fitted
 from modules.prediction.logits import task_objective
-from modules.prediction.predictions import Predictions, read_own, tell
+from modules.prediction.predictions import Predictions, check_predictions, read_own, tell
+from modules.prediction.suspects import looks_wrong
 from modules.reporting.facts import Facts, Picture
 from modules.reporting.report import render_report
 from modules.reporting.sinks import Several
@@ -34,6 +36,7 @@ from modules.runs.directory import RunDirectory, find_run, latest_run
 from modules.runs.records import read_histories
 from modules.training.plan import Plan
 
+AT_ONCE = 4  # images whose evidence is looked for
 SHOWN = 12  # pictures of mistakes, and of labels to look at again
 
 
@@ -61,19 +64,27 @@ def conclude(plan: Plan, directory: RunDirectory, sinks: Several) -> list[str]:
         return []
     try:
         facts = _gather(open_one(directory))
+    except (UserError, OSError) as error:
+        return [f"warning: there is no report: {' '.join(str(error).split())}"]
+    lines = []
+    try:
         if plots:
             write_text(directory.report, render_report(facts))
-        sinks.end_run(facts)
-    except (UserError, OSError) as error:
-        return [f"warning: the report is not written: {str(error).splitlines()[0]}"]
-    return [f"report: {directory.report}"] if plots else []
+            lines = [f"report: {directory.report}"]
+    except OSError as error:
+        lines = [f"warning: the report is not written: {' '.join(str(error).split())}"]
+    sinks.end_run(facts)
+    return lines
 
 
 def _gather(run: TrainedRun) -> Facts:
     result, directory, task = run.result, run.directory, run.task
     own = read_own_rows(run) if result["oof"] is not None else _nothing(run)
+    check_predictions(own.predictions, str(directory.oof))
+    if strange := set(own.folds.tolist()) - set(result["fold_numbers"]):
+        raise DataError(f"{directory.oof}: damaged: the run has no fold {min(strange)}")
     decision = _decision(run)
-    suspects = _rows(directory.suspects)
+    suspects = _suspects(directory.suspects)
     mistakes, suspicious, remarks = _pictures(run, own, decision, suspects)
     return Facts(
         name=run.name,
@@ -115,6 +126,16 @@ def _rows(path: Path) -> list[dict[str, str]]:
     return [{str(name): str(cell) for name, cell in row.items()} for row in read_own(path).to_dict("records")]
 
 
+def _suspects(path: Path) -> list[dict[str, str]]:
+    rows = _rows(path)
+    try:
+        for row in rows:
+            looks_wrong(row), row["id"]
+    except (KeyError, ValueError) as error:
+        raise DataError(f"{path}: damaged: {error}") from None
+    return rows
+
+
 def _pictures(
     run: TrainedRun, own: OutOfFold, decision: Decision, suspects: Sequence[Mapping[str, str]]
 ) -> tuple[list[Picture], list[Picture], list[str]]:
@@ -127,7 +148,7 @@ def _pictures(
         samples, rows = find_training_rows(run, own)
         process, _ = start_process(run.config.settings, run.config.compute)
         pictures = _Pictures(run, own, decision, samples, rows, process)
-        return pictures.of(places), pictures.of(suspected), []
+        return pictures.of(places), pictures.of(suspected), sorted(pictures.remarks)
     except (UserError, OSError) as error:
         return [], [], [f"There are no pictures: {str(error).splitlines()[0]}"]
 
@@ -137,6 +158,7 @@ class _Pictures:
 
     def __init__(self, run: TrainedRun, own: OutOfFold, decision: Decision, samples: Samples, rows: Rows, process: Process) -> None:
         self.run, self.own, self.decision, self.samples, self.rows, self.process = run, own, decision, samples, rows, process
+        self.remarks: set[str] = set()
 
     def of(self, places: Rows) -> list[Picture]:
         """places: of the out-of-fold rows."""
@@ -149,33 +171,32 @@ class _Pictures:
         return [found[place] for place in places.tolist()]
 
     def _seen_by(self, module: torch.nn.Module, places: Rows) -> Iterator[Picture]:
-        run = self.run
-        cache = PixelCache(None, self.samples.images, run.preprocessing)
+        """A few at a time: gradients of every layer take more memory than training in half precision did."""
+        cache = PixelCache(None, self.samples.images, self.run.preprocessing)
         workers = image_workers(self.samples, cache, None, self.process)
-        batches = Loader(workers, BatchSampler(self.rows[places], len(places)), "valid", (run.config.settings.seed, "valid"))
-        (batch,) = batches.epoch(0)
+        batches = Loader(workers, BatchSampler(self.rows[places], AT_ONCE), "valid", (self.run.config.settings.seed, "valid"))
+        for number, batch in enumerate(batches.epoch(0)):
+            yield from self._explained(module, batch, places[number * AT_ONCE : (number + 1) * AT_ONCE])
+
+    def _explained(self, module: torch.nn.Module, batch: Batch, places: Rows) -> Iterator[Picture]:
+        run = self.run
         images = Normalizer(run.preprocessing, self.process.device, False)(batch.images)
         columns, signs = self._asked(places)
         objective = task_objective(run.task, run.config.model, run.config.hyper_params)
-        score = score_of(run.task, objective, columns.to(images.device), signs.to(images.device))
-        evidence = find_evidence(module, images, score, batch.metadata)
+        score = score_of(run.task, objective, torch.from_numpy(columns).to(images.device), torch.from_numpy(signs).to(images.device))
+        try:
+            evidence = find_evidence(module, images, score, batch.metadata)
+        except Exception as error:  # a model of one's own that takes no gradients, or too little memory for them: pictures tell enough
+            self.remarks.add(
+                f"Where the models found what they say cannot be shown: {' '.join(f'{type(error).__name__}: {error}'.split())[:300]}"
+            )
+            evidence = None
         for number, place in enumerate(places.tolist()):
             where = None if evidence is None else evidence[number].cpu().numpy()
             yield Picture(str(self.own.predictions.ids[place]), batch.images[number].numpy(), where, self._captions(place))
 
-    def _asked(self, places: Rows) -> tuple[torch.Tensor, torch.Tensor]:
-        """The column of each that it is wrong about most, and whether it is too high there."""
-        task, values = self.run.task, self.own.predictions.values[places].astype(np.float64)
-        truth = self.own.targets[places]
-        if task.kind in VALUED:
-            off = values - (positions(truth)[:, None] if task.kind == "ordinal" else truth)
-        elif task.kind == "multilabel":
-            off = values - truth
-        else:  # the class that was told
-            columns = values.argmax(axis=1)
-            return torch.from_numpy(columns), torch.ones(len(columns), dtype=torch.float64)
-        columns = np.abs(off).argmax(axis=1)
-        return torch.from_numpy(columns), torch.from_numpy(np.where(off[np.arange(len(off)), columns] < 0, -1.0, 1.0))
+    def _asked(self, places: Rows) -> tuple[Rows, NDArray[np.float64]]:
+        return told_columns(self.run.task, self.own.targets[places], self.own.predictions.values[places].astype(np.float64), self.decision)
 
     def _captions(self, place: int) -> tuple[str, ...]:
         task, predictions = self.run.task, self.own.predictions
@@ -186,7 +207,8 @@ class _Pictures:
         )
         own, sure = "", ""
         if task.kind in ("multiclass", "binary"):
-            own, sure = f" ({values[0, positions(self.own.targets)[place]]:.0%})", f" ({values.max():.0%})"
+            (column,), _ = self._asked(np.array([place]))
+            own, sure = (f" ({values[0, each]:.0%})" for each in (positions(self.own.targets)[place], column))
         return str(predictions.ids[place]), f"is {is_ or 'nothing'}{own}", f"told {told or 'nothing'}{sure}", *self._looked_for(place)
 
     def _looked_for(self, place: int) -> Iterator[str]:

@@ -89,7 +89,10 @@ def _saying_how_to_go_on(run: RunDirectory) -> Iterator[None]:
     try:
         yield
     except (KeyboardInterrupt, Stopped):
-        say(f"finished epochs are kept: python train.py --resume {run.name} goes on")
+        if run.is_complete():
+            say(f"the run is finished, and kept: python look.py report {run.name} makes its report")
+        else:
+            say(f"finished epochs are kept: python train.py --resume {run.name} goes on")
         raise
 
 

@@ -54,7 +54,7 @@ def find_evidence(module: nn.Module, images: torch.Tensor, score: Score, metadat
     """
     module.eval()
     with torch.enable_grad(), _spread_outputs(module, images) as spread:
-        total = score(call(module, images.detach().requires_grad_(), metadata)).sum()
+        total = score(call(module, _with_gradient(images), metadata)).sum()
         gradients = torch.autograd.grad(total, [each.values for each in spread], allow_unused=True) if spread else ()
     for each, gradient in zip(reversed(spread), reversed(gradients), strict=True):
         if gradient is None:
@@ -81,10 +81,15 @@ def _integrate(module: nn.Module, images: torch.Tensor, score: Score, metadata: 
     flat = images.mean(dim=(2, 3), keepdim=True)
     total = torch.zeros_like(images)
     for step in range(STEPS):
-        between = (flat + (step + 0.5) / STEPS * (images - flat)).detach().requires_grad_()
         with torch.enable_grad():
-            total += torch.autograd.grad(score(call(module, between, metadata)).sum(), between)[0] / STEPS
+            between = _with_gradient(flat + (step + 0.5) / STEPS * (images - flat))
+            total += torch.autograd.grad(score(call(module, between.clone(), metadata)).sum(), between)[0] / STEPS
     return (total * (images - flat)).sum(dim=1)
+
+
+def _with_gradient(images: torch.Tensor) -> torch.Tensor:
+    """Not the leaf itself: a model may write into what it is given."""
+    return images.detach().requires_grad_() * 1
 
 
 @contextmanager

@@ -180,22 +180,52 @@ def surest_mistakes(task: Task, targets: Targets, values: Values, decision: Deci
     Of labels the one is looked at that is furthest from the truth; of several outputs the wrong one of most confidence.
     """
     if task.kind in ("regression", "ordinal"):
-        truth = positions(targets)[:, None].astype(np.float64) if task.kind == "ordinal" else targets.astype(np.float64)
-        spread = np.array([output.scale.std if output.scale is not None and output.scale.std > 0 else 1.0 for output in task.outputs])
-        wrongness = (np.abs(values - truth) / spread).max(axis=1)
-        wrong = wrongness > 0
+        wrongness = np.abs(_errors(task, targets, values)).max(axis=1)
+        wrong = wrongness > 0 if task.kind == "regression" else decision.decide(task, values) != positions(targets)
     elif task.kind == "multilabel":
         wrongness = np.abs(values - (targets > 0.5)).max(axis=1)
         wrong = (decision.decide(task, values) != (targets > 0.5)).any(axis=1)
     else:
-        parts = facets(task, targets, values, decision)
-        sure = [np.where(part.told != part.truth, _confidence(part), -1.0) for part in parts]
-        wrongness = np.max(sure, axis=0)
+        wrongness = np.max(_sure_and_wrong(facets(task, targets, values, decision)), axis=0)
         wrong = wrongness >= 0
     order = np.argsort(-wrongness, kind="stable")
     return np.asarray(order[wrong[order]][:most], dtype=np.int64)
 
 
+def told_columns(task: Task, targets: Targets, values: Values, decision: Decision = PLAIN) -> tuple[Places, Floats]:
+    """(N,) the column of values that what each row was told stands on, and whether it is too high there (1), or too low (-1).
+
+    Of classes the one that was told, or the most probable one where that was an unknown class; of several outputs that of the surest
+    mistake; of labels and numbers the one that is furthest from the truth.
+    """
+    if task.kind in ("regression", "ordinal", "multilabel"):
+        off = values - (targets > 0.5) if task.kind == "multilabel" else _errors(task, targets, values)
+        columns = np.abs(off).argmax(axis=1)
+        return columns, np.where(off[np.arange(len(off)), columns] < 0, -1.0, 1.0)
+    found = facets(task, targets, values, decision)
+    chosen = np.argmax(_sure_and_wrong(found), axis=0)
+    told = np.stack([part.start + _told_place(facet) for facet, part in zip(found, task.parts, strict=True)])
+    return told[chosen, np.arange(len(chosen))], np.ones(len(chosen))
+
+
+def _errors(task: Task, targets: Targets, values: Values) -> Floats:
+    """(N, columns) as shares of the spread of what they predict."""
+    truth = positions(targets)[:, None].astype(np.float64) if task.kind == "ordinal" else targets.astype(np.float64)
+    spread = [output.scale.std if output.scale is not None and output.scale.std > 0 else 1.0 for output in task.outputs]
+    return np.asarray((values - truth) / np.array(spread))
+
+
+def _sure_and_wrong(found: Sequence[Facet]) -> Floats:
+    """(facets, N) the probability of what was told, where that is wrong; -1 where it is right."""
+    return np.stack([np.where(facet.told != facet.truth, _confidence(facet), -1.0) for facet in found])
+
+
+def _told_place(facet: Facet) -> Places:
+    """(N,) the column of the class that was told; of the most probable one where that has no column: an unknown class."""
+    assert facet.probabilities is not None
+    return np.where(facet.told < facet.probabilities.shape[1], facet.told, facet.probabilities.argmax(axis=1))
+
+
 def _confidence(facet: Facet) -> Floats:
     assert facet.probabilities is not None
-    return np.asarray(facet.probabilities.max(axis=1))
+    return np.asarray(facet.probabilities[np.arange(len(facet.told)), _told_place(facet)])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Container, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,8 @@ from modules.config.errors import UserError
 from modules.prediction.submission import LEDGER, read_ledger
 
 BOARDS = ("public", "private")
+
+LARGEST = 1e12  # a score; what is larger is a slip of the pen, and no plot can hold it
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,7 @@ def _read_row(row: dict[str, str], folder: Path, known: Container[str], where: s
         remarks.append(f"{where}: no file is named; the row is passed over")
         return None
     cv, public, private = (_score_in(row, name, where, remarks) for name in ("cv_score", "public_score", "private_score"))
-    runs, run_ids, metric = _told_by_manifest(folder / Path(file).with_suffix(".json").name)
+    runs, run_ids, metric = _told_by_manifest(folder / f"{Path(file).stem}.json")
     return Submission(file, runs or _split(row.get("run", ""), known), row.get("date", ""), cv, public, private, metric, run_ids)
 
 
@@ -89,7 +90,7 @@ def read_score(cell: str) -> float | None:
         score = float(text)
     except ValueError:
         return None
-    return score if math.isfinite(score) and "_" not in text else None
+    return score if abs(score) < LARGEST and "_" not in text else None
 
 
 def _told_by_manifest(path: Path) -> tuple[tuple[str, ...], tuple[str, ...], str | None]:

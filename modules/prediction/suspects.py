@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,8 +14,8 @@ from modules.data.task import Output, Targets, Task, positions
 Floats = NDArray[np.float64]
 
 MOST, SHARE = 500, 0.1  # rows that are named, and of all rows, at most
-WRONG = 0.05  # a label whose probability is less looks wrong
-LABEL = "p_label"
+WRONG, SURE = 0.05, 0.5  # a label whose probability is less looks wrong, where another one has more than half
+LABEL, OTHER = "p_label", "p_prediction"
 
 
 def rank_suspects(task: Task, targets: Targets, values: NDArray[Any]) -> pd.DataFrame:
@@ -32,8 +32,13 @@ def rank_suspects(task: Task, targets: Targets, values: NDArray[Any]) -> pd.Data
 
 
 def count_wrong(table: pd.DataFrame) -> int:
-    """How many of the rows look wrong; 0 where nothing has a probability."""
-    return int((table[LABEL] < WRONG).sum()) if LABEL in table.columns else 0
+    """How many of the rows look wrong."""
+    return sum(looks_wrong(row) for row in table.to_dict("records"))
+
+
+def looks_wrong(row: Mapping[Any, Any]) -> bool:
+    """Of a row of the table, or of the file; never where nothing has a probability. A model that hardly learnt is sure of nothing."""
+    return LABEL in row and float(row[LABEL]) < WRONG and float(row[OTHER]) > SURE
 
 
 def _of_classes(task: Task, targets: Targets, values: Floats) -> tuple[pd.DataFrame, Floats]:

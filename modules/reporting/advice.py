@@ -10,17 +10,19 @@ import numpy as np
 
 from modules.config.errors import counted
 from modules.data.copies import ACROSS
+from modules.data.task import VALUED
 from modules.prediction.diagnosis import facets, numbers_of_classes, reliability, worst_confusions
 from modules.prediction.metrics import tell_score
-from modules.prediction.suspects import LABEL, WRONG
+from modules.prediction.suspects import SURE, WRONG, looks_wrong
 from modules.reporting.facts import Facts
 
-OVERFITTED = 1.5  # times the training loss is the validation loss
+OVERFITTED, APART_LOSS = 1.5, 0.01  # times the training loss is the validation loss, and more than this above it
 LATE = 0.9  # of the epochs: whoever was best behind that was still learning
 CONFUSED = 0.15  # of a class's rows are told to be one other class
 FEW_ROWS = 5  # are no class's habit
 APART = 2.5  # standard deviations of chance between a fold and the others
 MISCALIBRATED = 0.05  # expected calibration error
+OF_PROBABILITIES = ("log_loss", "kl")  # others go by order, or by what is decided
 RARE, LEFT_OUT = 0.5, 0.5  # of the mean support; recall below it
 
 
@@ -58,10 +60,11 @@ def _copies(facts: Facts) -> Iterator[Advice]:
 
 
 def _labels(facts: Facts) -> Iterator[Advice]:
-    wrong = sum(float(row.get(LABEL, 1) or 1) < WRONG for row in facts.suspects)
+    wrong = sum(looks_wrong(row) for row in facts.suspects)
     if wrong:
         yield Advice(
-            f"{counted(wrong, 'training label')} had a probability below {WRONG:g} from the models that had not seen them",
+            f"{counted(wrong, 'training label')}"
+            f" had a probability below {WRONG:g}, and another class above {SURE:g}, by models that had not seen them",
             "look at suspects.csv, and write what is wrong into a table that data.corrections names",
         )
 
@@ -72,7 +75,7 @@ def _stopping(facts: Facts) -> Iterator[Advice]:
     if facts.scores and epochs > 2 and len(late) > len(facts.scores) / 2:
         yield Advice(
             f"{len(late)} of {len(facts.scores)} folds were best in the last tenth of {epochs} epochs: early stopping never fired",
-            f"train longer: hyper_params.epochs = {2 * epochs}",
+            f"train longer: hyper_params.epochs = {2 * facts.config.hyper_params.epochs}",
         )
 
 
@@ -82,7 +85,7 @@ def _overfitting(facts: Facts) -> Iterator[Advice]:
     if not found or hyper.label_smoothing or augmentation.mixup or augmentation.cutmix:
         return  # then the training loss is of other targets
     train, valid = (float(np.mean([getattr(record, name) for record in found])) for name in ("train_loss", "valid_loss"))
-    if valid > OVERFITTED * train:
+    if train > 0 and valid > OVERFITTED * train and valid - train > APART_LOSS:
         stronger = {"none": "light", "light": "medium", "medium": "heavy"}.get(augmentation.preset)
         preset = f"augmentation.preset = {stronger}, " if stronger and augmentation.train is None else ""
         yield Advice(
@@ -98,6 +101,8 @@ def _folds(facts: Facts) -> Iterator[Advice]:
         return
     sizes = Counter(facts.folds.tolist())
     for fold, score in scores.items():
+        if not sizes[fold] or sizes[fold] == len(facts.folds):
+            continue
         others = [(other, sizes[number]) for number, other in scores.items() if number != fold]
         mean = float(np.average([each for each, _ in others], weights=[size for _, size in others]))
         chance = np.sqrt(max(mean * (1 - mean), 1e-6) * (1 / sizes[fold] + 1 / sum(size for _, size in others)))
@@ -134,9 +139,10 @@ def _rare(facts: Facts) -> Iterator[Advice]:
 
 
 def _sureness(facts: Facts) -> Iterator[Advice]:
-    found = reliability(facts.task, facts.targets, facts.values) if facts.takes == "values" else None
-    if found is not None and found.ece > MISCALIBRATED:
-        mean = float(np.average(found.confidence - found.right, weights=found.counts))
+    exclusive = facts.task.kind not in ("multilabel", *VALUED)  # of labels most are rightly told to be improbable
+    found = reliability(facts.task, facts.targets, facts.values) if exclusive and facts.metric in OF_PROBABILITIES else None
+    mean = 0.0 if found is None else float(np.average(found.confidence - found.right, weights=found.counts))
+    if found is not None and found.ece > MISCALIBRATED and abs(mean) > found.ece / 2:  # else errors of both signs
         way = "surer than it is right" if mean > 0 else "less sure than it is right"
         help = (
             "hyper_params.label_smoothing = 0.1, augmentation.mixup = 0.2, more folds in the ensemble"

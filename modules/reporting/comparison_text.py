@@ -30,7 +30,7 @@ def describe_comparison(found: Comparison) -> list[str]:
 
 
 def _table_of_runs(contest: Contest) -> list[str]:
-    head = ["run", "model", "px", "CV", "± of folds", "time", "MB", "public", "private", "ended UTC"]
+    head = ["run", "model", "px", "CV", "+- of folds", "time", "MB", "public", "private", "ended UTC"]
     noted: dict[str, list[str]] = {}
     for run in contest.runs:
         for note in run.notes:

@@ -13,6 +13,7 @@ from modules.config.schema import Config
 from modules.data.pixels import Pixels
 from modules.data.task import Targets, Task
 from modules.prediction.decisions import Decision
+from modules.prediction.diagnosis import Facet, facets
 from modules.prediction.predictions import Values
 from modules.runs.records import EpochRecord
 
@@ -53,6 +54,11 @@ class Facts:
     mistakes: Sequence[Picture] = ()
     suspicious: Sequence[Picture] = ()
     remarks: Sequence[str] = field(default_factory=tuple)
+
+    @property
+    def facets(self) -> list[Facet]:
+        """None where nothing was validated."""
+        return facets(self.task, self.targets, self.values, self.decision) if len(self.values) else []
 
     @property
     def best_epochs(self) -> dict[int, int]:

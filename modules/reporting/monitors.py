@@ -18,7 +18,6 @@ from modules.config.comparison import LEARNT, differences
 from modules.config.errors import OptionError
 from modules.config.schema import OPTIONS, Config
 from modules.config.values import format_value
-from modules.prediction.diagnosis import facets
 from modules.reporting.facts import Facts, Picture
 from modules.reporting.pictures import as_array
 from modules.reporting.plots import draw_confusion
@@ -81,7 +80,7 @@ class TensorBoard(Silence):
     def end_run(self, facts: Facts) -> None:
         """The confusion, mistakes with their labels, and the hyperparameters with the CV score."""
         with self.make(str(self.folder)) as writer:
-            for facet in facets(facts.task, facts.targets, facts.values, facts.decision):
+            for facet in facts.facets:
                 writer.add_image(f"confusion/{facet.name}", as_array(draw_confusion(facet)), dataformats="HWC")
             for number, picture in enumerate(facts.mistakes):
                 writer.add_image(f"mistakes/{number}: {', '.join(picture.captions)}", seen(picture), dataformats="HWC")
@@ -135,9 +134,9 @@ class Wandb(Silence):
                 config=everything(config),
                 settings=settings,
             )
-        except (wandb.errors.UsageError, wandb.errors.CommError) as error:
+        except (wandb.errors.UsageError, wandb.errors.CommError, ValueError) as error:  # the last of its settings, such as WANDB_MODE
             reason = " ".join(str(error).split())[:200]
-            fault = f"Weights & Biases cannot be reached: {reason}; wandb login, or WANDB_MODE=offline keeps it in {run}/wandb"
+            fault = f"Weights & Biases does not begin: {reason}; wandb login, or WANDB_MODE=offline keeps it in {run}/wandb"
             raise OptionError("logging", "wandb", fault) from None
         finally:  # it takes their places, to know of the end; close() tells it, and traces of errors are to show no code but the person's
             sys.exit, sys.excepthook = exit, excepthook
@@ -160,10 +159,7 @@ class Wandb(Silence):
         self.modules.pop(result.fold, None)
 
     def end_run(self, facts: Facts) -> None:
-        confusions = {
-            f"confusion/{facet.name}": self.image(as_array(draw_confusion(facet)))
-            for facet in facets(facts.task, facts.targets, facts.values, facts.decision)
-        }
+        confusions = {f"confusion/{facet.name}": self.image(as_array(draw_confusion(facet))) for facet in facts.facets}
         mistakes = [self.image(seen(picture), caption=", ".join(picture.captions)) for picture in facts.mistakes]
         self.run.log({**confusions, **({"mistakes": mistakes} if mistakes else {})})
         self.run.summary.update({f"cv/{name}": facts.result[name] for name in ("oof", "mean", "std") if facts.result[name] is not None})
@@ -178,10 +174,10 @@ def histogram(tensor: torch.Tensor) -> dict[str, Any]:
     By torch's own, on the tensor's device: numpy's takes longer than an epoch of a small contest.
     """
     values = tensor.detach().float().flatten()
-    low, high = (float(value) for value in values.aminmax())
+    low, high = _ends(values)
     if not math.isfinite(low + high):
         values = values[values.isfinite()]
-        low, high = (float(value) for value in values.aminmax()) if len(values) else (0.0, 0.0)
+        low, high = _ends(values)
     counts = torch.histc(values, BINS, low, high) if high > low else torch.tensor([float(len(values))])
     limits = np.linspace(low, high if high > low else low + 1e-12, len(counts) + 1)[1:]
     return {
@@ -193,6 +189,11 @@ def histogram(tensor: torch.Tensor) -> dict[str, Any]:
         "bucket_limits": limits.tolist(),
         "bucket_counts": counts.tolist(),
     }
+
+
+def _ends(values: torch.Tensor) -> tuple[float, float]:
+    low, high = values.aminmax() if len(values) else (0.0, 0.0)
+    return float(low), float(high)
 
 
 def hyperparameters(config: Config) -> dict[str, str | float | bool]:

@@ -20,6 +20,7 @@ RISES = (-3, *(sign * step - 3 for step in range(4, 60, 4) for sign in (1, -1)))
 NUMBERED = 20  # classes: of more, a table of confusions has no numbers in its cells
 NAMED = 40  # and no names beside it
 NUMBERS = 6  # columns of numbers that are drawn
+LABELLED = 40  # dots of the leaderboard, the first ones
 CURVES = 12  # that are drawn; of more, those with the smallest areas
 COLOURS = ("#4269d0", "#efb118", "#ff725c", "#6cc5b0", "#3ca951", "#ff8ab7", "#a463f2", "#97bbf5", "#9c6b4e", "#9498a0")
 
@@ -127,7 +128,7 @@ def draw_leaderboard(names: Sequence[str], cv: Sequence[float], board: Sequence[
     dots = axis.transData.transform(np.column_stack([cv, board])) * 72 / figure.dpi
     edges = axis.get_window_extent().get_points() * 72 / figure.dpi
     spots = zip(cv, board, strict=True)
-    for name, spot, dot, (x, y) in zip(names, spots, dots, _free_places(names, dots, edges), strict=True):
+    for name, spot, dot, (x, y) in zip(names[:LABELLED], spots, dots, _free_places(names[:LABELLED], dots, edges), strict=False):
         line = {"arrowstyle": "-", "linewidth": 0.5, "color": "grey", "shrinkA": 0, "shrinkB": 3}
         axis.annotate(name, spot, (x - dot[0], y - dot[1]), textcoords="offset points", fontsize=LABEL, parse_math=False, arrowprops=line)
     _finish(axis, title, f"CV {metric}")
@@ -161,11 +162,11 @@ def draw_balance(names: Sequence[str], counts: Mapping[str, NDArray[np.int64]]) 
 def _free_places(names: Sequence[str], dots: NDArray[np.float64], edges: NDArray[np.float64]) -> list[tuple[float, float]]:
     """Where each dot's name begins, in points: beside it, where it is in nobody's way, as far as there is such a place.
 
-    dots: (N, 2). edges: (2, 2) the lower left and the upper right corner of what may be written on.
+    dots: (N, 2), of which the first have names. edges: (2, 2) the lower left and the upper right corner of what may be written on.
     """
     taken = [(x - 4, y - 4, x + 4, y + 4) for x, y in dots]
     found = []
-    for name, (x, y) in zip(names, dots, strict=True):
+    for name, (x, y) in zip(names, dots, strict=False):
         wide, high = 0.56 * LABEL * len(name), LABEL
         tried = [(left, y + rise) for rise in RISES for left in (x + 7, x - 7 - wide, x - wide / 2, x + 14, x - 14 - wide)]
         inside = [
@@ -195,12 +196,15 @@ def _finish(axis: Axes, title: str, below: str) -> None:
 
 
 def _short(name: str) -> str:
+    """Without what no font can draw."""
+    name = "".join(sign if sign.isprintable() else "\N{REPLACEMENT CHARACTER}" for sign in name)
     return name if len(name) <= 24 else f"{name[:23]}…"
 
 
 def _plainly(text: str) -> str:
-    """No sign of TeX's: a class may be called $x_1$."""
-    return text.replace("$", r"\$")
+    """No sign of TeX's: a class may be called $x_1$. Nor one of matplotlib's, which leaves what begins with _ out of the legend."""
+    text = text.replace("$", r"\$")
+    return f" {text}" if text.startswith("_") else text
 
 
 def draw_range_test(

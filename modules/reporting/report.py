@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import shlex
 from collections.abc import Sequence
 from io import BytesIO
 from statistics import median
@@ -20,7 +22,7 @@ from modules.config.schema import OPTIONS, Config
 from modules.data.copies import ACROSS, TESTED
 from modules.data.pixels import Pixels
 from modules.models.names import full_name
-from modules.prediction.diagnosis import ClassNumbers, curves, facets, numbers_of_classes, reliability, worst_confusions
+from modules.prediction.diagnosis import ClassNumbers, curves, numbers_of_classes, reliability, worst_confusions
 from modules.prediction.metrics import tell_score
 from modules.reporting.advice import advise
 from modules.reporting.facts import Facts, Picture
@@ -42,11 +44,13 @@ def render_report(facts: Facts) -> str:
 def _content(facts: Facts) -> dict[str, Any]:
     task, result = facts.task, facts.result
     scored = len(facts.values) > 0
-    found = facets(task, facts.targets, facts.values, facts.decision) if scored else []
+    found = facts.facets
     trust = reliability(task, facts.targets, facts.values) if scored else None
     drawn = curves(task, facts.targets, facts.values) if scored else []
     return {
         "name": facts.name,
+        "again": f"python look.py report {shlex.quote(facts.name)}",
+        "scored": scored,
         "headline": f"{facts.metric} {tell_score(result['oof'])}" if scored else "nothing was validated",
         "spread": f"folds {tell_score(result['mean'])} ± {tell_score(result['std'])}" if len(facts.scores) > 1 else "",
         "chips": _chips(facts),
@@ -83,7 +87,7 @@ def _chips(facts: Facts) -> list[str]:
         counted(len(result["fold_numbers"]), "fold"),
         f"{size.height} x {size.width}",
         f"trained {tell_time(seconds)}",
-        f"ended {result['ended'][:16].replace('T', ' ')} UTC",
+        f"ended {str(result['ended'])[:16].replace('T', ' ')} UTC",
     ]
     chips += [f"tta {result['tta']}"] if result["tta"] != "none" else []
     chips += [f"{result['coverage']:.0%} of the samples validated"] if 0 < result["coverage"] < 1 else []
@@ -95,7 +99,9 @@ def _folds(facts: Facts) -> Table:
     rows = []
     for number, best in facts.best_epochs.items():
         record = facts.best_record(number)
-        losses = ["", ""] if record is None else [_number(record.train_loss), _number(record.valid_loss)]
+        losses = (
+            ["", ""] if record is None else ["" if math.isnan(each) else f"{each:.4f}" for each in (record.train_loss, record.valid_loss)]
+        )
         score = facts.scores.get(number)
         validated = f"{int((facts.folds == number).sum()):,}"
         rows.append(
@@ -160,7 +166,7 @@ def _machine(facts: Facts) -> list[str]:
     known = facts.environment
     device = known.get("device_name") or known.get("device", "")
     lines = [f"{device}, {known['precision']}, {counted(int(known['threads']), 'thread')}, {known.get('platform', '')}"]
-    memory = facts.result.get("memory", {})
+    memory = facts.result.get("memory") or {}
     told = [
         f"{name} {memory[key] / 2**30:.2f} GiB"
         for key, name in (("process", "memory at most"), ("device", "on the GPU"))
@@ -195,7 +201,3 @@ def _image(pixels: NDArray[np.uint8]) -> str:
     small, file = max(image.size) < SMALL, BytesIO()
     image.save(file, "PNG" if small else "JPEG", **({} if small else {"quality": 85}))
     return embed("image/png" if small else "image/jpeg", file.getvalue())
-
-
-def _number(value: float) -> str:
-    return f"{value:.4f}"

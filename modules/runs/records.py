@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
@@ -142,7 +143,10 @@ def read_history(path: Path) -> list[EpochRecord]:
     try:
         with open(path, encoding="utf-8", newline="") as file:
             kinds = {field.name: int if field.type == "int" else float for field in fields(EpochRecord)}
-            return [record_from({name: kinds[name](text) for name, text in row.items()}) for row in csv.DictReader(file)]
+            records = [record_from({name: kinds[name](text) for name, text in row.items()}) for row in csv.DictReader(file)]
+            if not all(math.isfinite(each.seconds) and math.isfinite(each.images_per_second) for each in records):
+                raise ValueError("times that are no numbers")
+            return records
     except (ValueError, KeyError, TypeError) as error:
         raise DataError(f"{path}: damaged: {error}") from None
 

@@ -186,7 +186,19 @@ def test_a_damaged_run_is_a_line_and_the_others_are_told(file: str, content: str
     assert f"  {line}" in printed() and unescape(page()).count(line) == 1
 
 
-@pytest.mark.parametrize("change", [{"oof": "high"}, {"oof": float("nan")}, {"task": {"kind": "multiclass"}}, {"fold_numbers": []}])
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"oof": "high"},
+        {"oof": float("nan")},
+        {"task": {"kind": "multiclass"}},
+        {"fold_numbers": []},
+        {"metric": ["accuracy"]},
+        {"ended": None},
+        {"debug": "no"},
+        {"coverage": None},
+    ],
+)
 def test_a_result_of_things_that_are_no_results_is_a_line(change: dict[str, Any]) -> None:
     make_run("bad", **change)
     found = look()

@@ -162,6 +162,16 @@ def test_evidence_lies_on_the_patch_whose_place_is_the_class(kind: str) -> None:
     assert hits.float().mean() >= 0.95
 
 
+def test_a_model_may_write_into_its_input() -> None:
+    class Writing(Averaged):
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            images -= 0.5
+            images[:, 0] *= 2
+            return super().forward(images)
+
+    assert find_evidence(Writing(), torch.rand(2, 2, 8, 8), of_class(0)) is not None
+
+
 def test_a_model_without_places_has_no_evidence() -> None:
     model = nn.Sequential(nn.Flatten(), nn.Linear(3 * 16 * 16, 4))
     assert find_evidence(model, torch.rand(2, 3, 16, 16), of_class(0)) is None

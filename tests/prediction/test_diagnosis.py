@@ -17,6 +17,7 @@ from modules.prediction.diagnosis import (
     numbers_of_classes,
     reliability,
     surest_mistakes,
+    told_columns,
     worst_confusions,
 )
 
@@ -122,6 +123,37 @@ def test_the_surest_mistakes_come_first() -> None:
     values = np.array([[0.1, 0.9, 0], [0.9, 0.1, 0], [0.6, 0.4, 0], [0, 0.99, 0.01], [0, 0, 1]], dtype=np.float32)
     assert surest_mistakes(ANIMALS, targets, values).tolist() == [3, 0, 2]
     assert surest_mistakes(ANIMALS, targets, values, most=1).tolist() == [3]
+
+
+def test_what_was_told_is_looked_for_whatever_decided_it() -> None:
+    """Class weights, a threshold and an unknown class tell another class than the most probable one."""
+    targets, values = np.array([1, 0]), np.array([[0.1, 0.5, 0.4], [0.9, 0.1, 0.0]], dtype=np.float32)
+    weighted = Decision(class_weights=(1.0, 1.0, 8.0))
+    assert told_columns(ANIMALS, targets, values, weighted)[0].tolist() == [2, 0]
+    assert told_columns(ANIMALS, targets, values)[0].tolist() == [1, 0]
+    unknown = Decision(unknown_class="none", unknown_below=0.6)
+    assert told_columns(ANIMALS, targets, values, unknown)[0].tolist() == [1, 0]
+    assert surest_mistakes(ANIMALS, np.array([1, 1]), values, unknown).tolist() == [1, 0]
+    two = classification("which", ("no", "yes"), "binary")
+    assert told_columns(two, np.array([0]), np.array([[0.65, 0.35]]), Decision(thresholds=(0.3,)))[0].tolist() == [1]
+
+
+def test_of_several_columns_the_one_that_is_wrong_is_looked_for() -> None:
+    numbers = Task("regression", (Output("x", (), Scale(0, 1, None, None)), Output("y", (), Scale(0, 10, None, None))))
+    columns, signs = told_columns(numbers, np.array([[0, 0], [0, 0]]), np.array([[-2.3, 9], [1, 90]], dtype=np.float32))
+    assert (columns.tolist(), signs.tolist()) == ([0, 1], [-1, 1]), "as shares of their spread"
+    both = Task("multioutput", (Output("one", ("a", "b")), Output("two", ("c", "d"))))
+    told, _ = told_columns(both, np.array([[0, 0]]), np.array([[0.99, 0.01, 0.2, 0.8]], dtype=np.float32))
+    assert told.tolist() == [3], "the first output is right"
+    labels = classification("labels", ("a", "b"), "multilabel")
+    columns, signs = told_columns(labels, np.array([[1, 0], [0, 1]]), np.array([[0.1, 0.2], [0.9, 0.8]], dtype=np.float32))
+    assert (columns.tolist(), signs.tolist()) == ([0, 0], [-1, 1])
+
+
+def test_an_order_told_rightly_is_no_mistake() -> None:
+    grades = classification("grade", ("a", "b", "c"), "ordinal")
+    values = np.array([[0.4], [1.6], [1.1]], dtype=np.float32)
+    assert surest_mistakes(grades, np.array([0, 1, 1]), values).tolist() == [1]
 
 
 def test_mistakes_of_labels_numbers_and_outputs() -> None:

@@ -89,3 +89,16 @@ def test_a_ledger_that_is_no_table_is_a_line() -> None:
     assert found == [] and line == "submissions/ledger.csv: not a table: column 'file' stands more than once in its header"
     write("file,run\nü.csv,a\n", "latin-1")
     assert read_submissions(FOLDER, ())[1] == ["submissions/ledger.csv: expected UTF-8 text, got byte 0xfc; save the table as UTF-8"]
+
+
+@pytest.mark.parametrize("file", ["/", "..", ".", "a/b/c.csv"])
+def test_a_file_that_is_none_is_no_crash(file: str) -> None:
+    write(HEAD + f"{file},a,0.8,,,\n")
+    ((found,), _) = read_submissions(FOLDER, ("a",))
+    assert (found.file, found.cv) == (file, 0.8)
+
+
+def test_a_score_that_no_plot_can_hold_is_remarked() -> None:
+    write(HEAD + "a.csv,a,0.8,,1e308,\n")
+    ((found,), remarks) = read_submissions(FOLDER, ("a",))
+    assert found.public is None and remarks == ["submissions/ledger.csv, line 2: public_score: expected a number, got '1e308'"]

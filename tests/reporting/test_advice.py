@@ -12,7 +12,7 @@ import pytest
 from modules.config.schema import OPTIONS
 from modules.data.copies import ACROSS, TESTED
 from modules.data.task import classification
-from modules.prediction.suspects import LABEL
+from modules.prediction.suspects import LABEL, OTHER
 from modules.reporting import advice
 from modules.reporting.advice import advise
 from modules.reporting.facts import Facts
@@ -98,9 +98,41 @@ def test_probabilities_that_cannot_be_believed(sure: float, way: str) -> None:
     assert not any("ECE" in line for line in told(made_facts(task=task, targets=targets, values=values)))
 
 
+def test_what_is_no_fault_of_probabilities_is_not_told_of_them() -> None:
+    """Errors of both signs, a metric of order, and labels, of which most are rightly told to be improbable."""
+    task = classification("which", ("a", "b"))
+    targets = np.array([0] * 60 + [1] * 60)
+    both = np.concatenate([np.tile([0.7, 0.3], (60, 1)), np.tile([0.7, 0.3], (60, 1))])  # right in the first half, wrong in the second
+    sure = np.tile([0.97, 0.03], (120, 1))
+
+    def of(values: np.ndarray, metric: str) -> list[str]:
+        return [
+            line for line in told(made_facts(task=task, targets=targets, values=values, takes="values", metric=metric)) if "ECE" in line
+        ]
+
+    assert of(sure, "log_loss") and not of(sure, "roc_auc") and of(both, "log_loss")
+    signs = np.where(np.arange(120)[:, None] % 2, [0.95, 0.05], [0.55, 0.45])
+    right = np.where(np.arange(120) % 2, np.arange(120) % 4 == 1, True)  # half of the sure ones, and all of the others
+    task_of_signs = made_facts(task=task, targets=np.where(right, 0, 1), values=signs, takes="values", metric="log_loss")
+    assert not any("ECE" in line for line in told(task_of_signs))
+
+
+def test_a_loss_of_nearly_nothing_is_not_overfitted() -> None:
+    assert told(made_facts(histories=histories(5, 1e-9, 1e-3))) == []
+    assert told(made_facts(histories=histories(5, -1.0, -0.95))) == []
+
+
+def test_a_fold_that_validated_nothing_is_compared_with_none() -> None:
+    scores = {"folds": [0.5, 0.9, 0.9], "fold_numbers": [0, 1, 2], "best_epochs": [5, 5, 5]}
+    three = {fold: [record(fold, epoch) for epoch in range(1, 11)] for fold in range(3)}
+    assert told(made_facts(result=scores, histories=three, folds=1 + np.arange(120) % 2)) == []
+
+
 def test_copies_and_labels_come_first() -> None:
     copies = [{"where": ACROSS}, {"where": ACROSS}, {"where": TESTED}]
-    lines = told(made_facts(copies=copies, suspects=[{"id": "a", LABEL: "0.01"}, {"id": "b", LABEL: "0.5"}]))
+    chances = (("0.01", "0.9"), ("0.5", "0.6"), ("0.003", "0.004"))  # the last is of many classes, of which nothing was learnt
+    suspects = [{"id": str(number), LABEL: own, OTHER: other} for number, (own, other) in enumerate(chances)]
+    lines = told(made_facts(copies=copies, suspects=suspects))
     assert lines[0].startswith("2 pairs of images that are the same, or nearly, lie across folds (duplicates.csv)")
     assert lines[1].startswith("1 training label had a probability below 0.05")
 

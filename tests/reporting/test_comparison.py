@@ -13,7 +13,7 @@ from modules.prediction.likeness import Pair
 from modules.reporting.comparison import Comparison, Contest, Likeness, Standing, own_scores, shares_of, tell_agreement, tell_blend
 from modules.reporting.comparison_page import render_comparison
 from modules.reporting.page import TEMPLATES, embed_figure
-from modules.reporting.plots import LABEL, draw_leaderboard
+from modules.reporting.plots import LABEL, LABELLED, draw_leaderboard
 
 
 def contest(cv: Sequence[float | None], public: Sequence[float | None], private: Sequence[float | None] | None = None) -> Contest:
@@ -122,3 +122,10 @@ def test_both_pages_share_their_look_and_a_figure_is_the_same_bytes_each_time() 
     assert '{% include "page.css.jinja" %}' in (TEMPLATES / "report.html.jinja").read_text(encoding="utf-8")
     pictures = [embed_figure(draw_leaderboard(["a"], [0.8], [0.7], "accuracy", "public")) for _ in range(2)]
     assert pictures[0] == pictures[1] and embed_figure(None) == ""
+
+
+def test_many_submissions_are_all_dots_and_the_first_have_names() -> None:
+    scores = np.linspace(0.5, 0.9, 3000).tolist()
+    figure = draw_leaderboard([f"{number}.csv" for number in range(3000)], scores, scores, "accuracy", "all")
+    (axis,) = figure.axes
+    assert len(axis.collections[0].get_offsets()) == 3000 and len(axis.texts) == LABELLED

@@ -22,6 +22,8 @@ from modules.reporting.monitors import BINS, TensorBoard, Wandb, everything, his
 from modules.reporting.sinks import open_sinks
 from modules.runs.directory import RunDirectory
 from modules.runs.records import EpochRecord
+from tests.reporting.facts_made import made_facts
+from tests.reporting.reading_back import read_events
 
 
 @pytest.mark.parametrize("shape", [(1000,), (3, 3, 7, 5), (1,)])
@@ -43,6 +45,16 @@ def test_a_weight_that_broke_is_left_out_of_the_histogram() -> None:
     found = histogram(torch.tensor([1.0, math.nan, 3.0, math.inf]))
     assert (found["num"], found["min"], found["max"], found["sum"]) == (2, 1.0, 3.0, 4.0)
     assert histogram(torch.tensor([math.nan]))["num"] == 0
+    assert histogram(torch.empty(0, 4))["num"] == 0, "some layers have none"
+
+
+def test_the_end_of_a_run_that_validated_nothing_is_told_without_a_confusion(tmp_path: Path) -> None:
+    result = {"oof": None, "folds": [None, None], "mean": None, "std": None, "coverage": 0}
+    nothing = made_facts(targets=np.zeros(0, dtype=np.int64), values=np.zeros((0, 3)), result=result)
+    TensorBoard(tmp_path / "run", "accuracy").end_run(nothing)
+    assert read_events(tmp_path / "run")["."].Tags()["images"] == []
+    TensorBoard(tmp_path / "other", "accuracy").end_run(made_facts())
+    assert read_events(tmp_path / "other")["."].Tags()["images"] == ["confusion/animal"]
 
 
 def test_what_was_not_validated_is_not_told() -> None:

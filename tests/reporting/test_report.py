@@ -105,7 +105,20 @@ def test_numbers_are_those_of_the_run() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["<script>alert(1)</script>", "$x_1$ & $", "고양이", "{{ 7 * 7 }}", "a" * 200, "\\frac{1}", "%s", '"quoted"', "😀"]
+    "name",
+    [
+        "<script>alert(1)</script>",
+        "$x_1$ & $",
+        "고양이",
+        "{{ 7 * 7 }}",
+        "a" * 200,
+        "\\frac{1}",
+        "%s",
+        '"quoted"',
+        "😀",
+        "_background_",
+        "\x01\x1b",
+    ],
 )
 def test_names_are_text(name: str) -> None:
     """Of classes, images and runs: nothing in them is HTML, TeX or a template."""
@@ -140,6 +153,7 @@ def test_a_run_that_validated_nothing_has_a_page() -> None:
     facts = made_facts(result=empty, targets=np.zeros(0, dtype=np.int64), values=np.zeros((0, 3)), histories={0: []})
     page = Page(render_report(facts))
     assert "nothing was validated" in page.texts[None] and "classes" not in page.texts
+    assert "nan" not in page.texts["folds"] and "nothing to go by" in page.texts["next"]
 
 
 def test_what_is_missing_is_said() -> None:

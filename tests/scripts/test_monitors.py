@@ -119,7 +119,7 @@ def test_offline_both_sessions_of_weights_and_biases_are_one_run(root: Path) -> 
     assert any("confusion" in name for name in last.media) and any("training images" in name for name in first.media)
 
 
-@pytest.mark.parametrize("fault", [wandb.errors.UsageError, wandb.errors.CommError])
+@pytest.mark.parametrize("fault", [wandb.errors.UsageError, wandb.errors.CommError, ValueError])
 def test_a_monitor_that_cannot_be_reached_is_one_line_and_the_run_goes_on_from_there(
     fault: type[Exception], root: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -131,6 +131,6 @@ def test_a_monitor_that_cannot_be_reached_is_one_line_and_the_run_goes_on_from_t
         arguments = fast(root.parent / "contest", "settings.run_name=alone", "logging.wandb=true", "--quiet")
         (line,) = refusal(run_train, [str(root.parent / "config.ini"), *arguments], capsys)
         hint = "wandb login, or WANDB_MODE=offline keeps it in runs/alone/wandb"
-        assert line == f"override logging.wandb: Weights & Biases cannot be reached: no key; {hint}"
+        assert line == f"override logging.wandb: Weights & Biases does not begin: no key; {hint}"
     assert run_train(str(root.parent / "config.ini"), "--resume", "alone", "logging.wandb=false", "--quiet") == 0
     assert Path("runs/alone/result.json").is_file()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import re
 import shutil
 from contextlib import redirect_stdout
@@ -43,6 +44,21 @@ def folder(made: tuple[Path, str], tmp_path: Path, monkeypatch: pytest.MonkeyPat
     shutil.copytree(made[0], copy)
     monkeypatch.chdir(copy)
     return copy
+
+
+NO_GRADIENTS = """
+from torch import nn
+import torch
+
+
+class Model(nn.Module):
+    def __init__(self, num_classes):
+        super().__init__()
+        self.head = nn.Linear(3, num_classes)
+
+    def forward(self, images):
+        return self.head(torch.from_numpy(images.numpy().mean((2, 3))))
+"""
 
 
 def mistakes(page: str) -> dict[str, list[np.ndarray]]:
@@ -110,6 +126,45 @@ def test_what_is_damaged_is_one_line(damaged: str, capsys: pytest.CaptureFixture
     lines = refusal(run_look, ["report", "a"], capsys)
     assert len(lines) == 1 and str(path) in lines[0]
     assert Path("runs/a/report.html").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("file", "column", "value"),
+    [("oof.csv", "p:cat", "nan"), ("oof.csv", "p:cat", "7"), ("oof.csv", "fold", "7"), ("fold1/history.csv", "seconds", "nan")],
+)
+@pytest.mark.usefixtures("folder")
+def test_what_was_edited_to_nonsense_is_one_line(file: str, column: str, value: str, capsys: pytest.CaptureFixture[str]) -> None:
+    path = Path("runs/a", file)
+    table = read(path)
+    table[column] = value
+    table.to_csv(path, index=False)
+    (line,) = refusal(run_look, ["report", "a"], capsys)
+    assert line.startswith(f"{path}")
+
+
+@pytest.mark.usefixtures("folder")
+def test_what_older_runs_do_not_know_is_left_out() -> None:
+    result = json.loads(Path("runs/a/result.json").read_text())
+    Path("runs/a/result.json").write_text(json.dumps({**result, "memory": None}))
+    assert run_look("report", "a") == 0
+    assert "memory at most" not in Path("runs/a/report.html").read_text(encoding="utf-8")
+
+
+def test_a_model_that_takes_no_gradients_has_pictures_without_evidence(contest: Path) -> None:
+    Path("mine.py").write_text(NO_GRADIENTS, encoding="utf-8")
+    write_config(Path("config.ini"), "[settings]\n")
+    more = ("logging.plots=true", "settings.run_name=a", "hyper_params.epochs=1", "model.name=mine:Model")
+    assert run_train(*fast(contest, *more), "--quiet") == 0
+    page = Path("runs/a/report.html").read_text(encoding="utf-8")
+    assert "Where the models found what they say cannot be shown: RuntimeError: " in page and 'id="mistakes"' in page
+
+
+@pytest.mark.parametrize("monitor", [(), ("logging.tensorboard=true",)])
+def test_a_refit_has_a_report_too(monitor: tuple[str, ...], contest: Path) -> None:
+    write_config(Path("config.ini"), "[settings]\n")
+    more = ("logging.plots=true", "settings.run_name=a", "hyper_params.epochs=1", "split.method=none", *monitor)
+    assert run_train(*fast(contest, *more), "--quiet") == 0
+    assert "nothing was validated" in Path("runs/a/report.html").read_text(encoding="utf-8")
 
 
 @pytest.mark.usefixtures("folder")
