@@ -23,7 +23,7 @@ from modules.reporting.sinks import open_sinks
 from modules.runs.directory import create_run
 from modules.training.plan import Plan
 
-MODEL = ("model.name=resnet18", "data.image_size=128", "split.folds=2", "hyper_params.epochs=3", "data.cache=on", "logging.progress=false")
+MODEL = ("model.name=resnet18", "data.image_size=64", "split.folds=2", "hyper_params.epochs=3", "data.cache=on", "logging.progress=false")
 SINKS = {"none": (), "all": ("logging.tensorboard=true", "logging.wandb=true")}
 
 
@@ -61,7 +61,7 @@ def main() -> int:
     overrides, said = settle(sys.argv[1:])
     with TemporaryDirectory() as work:
         originals = Path(said["photos"]) if "photos" in said else None
-        folder = make_photos(Path(work) / "photos", int(said.get("count", 1280)), 256, originals)
+        folder = make_photos(Path(work) / "photos", int(said.get("count", 640)), 256, originals)
         print(describe_machine())
         show(measure(folder, Path(work), int(said.get("times", TIMES)), *overrides))
     return 0

@@ -24,7 +24,7 @@ from modules.reporting.plots import draw_confusion
 from modules.reporting.sinks import Silence
 from modules.runs.records import EpochRecord, FoldResult, Sight
 
-BINS = 64  # of a histogram of weights
+BINS, COUNTED = 64, 2**15  # of a histogram of weights; of more than that about as many, evenly spread, are looked at
 GRID = 16  # augmented images
 FOLDER = "tensorboard"  # in the run's
 MISSING = "{package} is not installed: pip install {package}"
@@ -171,9 +171,11 @@ class Wandb(Silence):
 def histogram(tensor: torch.Tensor) -> dict[str, Any]:
     """Counts in BINS parts of equal width between the smallest and the largest number, as add_histogram_raw takes them.
 
-    By torch's own, on the tensor's device: numpy's takes longer than an epoch of a small contest.
+    Of large tensors of a part of the numbers: all of a ResNet-18's, every epoch, were 2% of a small contest's training. By torch's
+    own, on the tensor's device.
     """
-    values = tensor.detach().float().flatten()
+    values = tensor.detach().flatten()
+    values = values[:: max(1, len(values) // COUNTED)].float()
     low, high = _ends(values)
     if not math.isfinite(low + high):
         values = values[values.isfinite()]

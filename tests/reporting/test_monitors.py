@@ -41,6 +41,15 @@ def test_a_histogram_counts_as_numpys_does(shape: tuple[int, ...]) -> None:
         assert moved <= 8, "only numbers that lie on an edge may count on its other side"
 
 
+def test_of_a_large_tensor_a_part_is_counted_that_stands_for_all() -> None:
+    values = torch.randn(300, 1000, generator=torch.Generator().manual_seed(0))
+    found = histogram(values)
+    assert 2**15 <= found["num"] <= 2**16
+    inside = sum(count for count, limit in zip(found["bucket_counts"], found["bucket_limits"], strict=True) if limit <= 0)
+    assert inside / found["num"] == pytest.approx(0.5, abs=0.03)
+    assert found["sum_squares"] / found["num"] == pytest.approx(1, abs=0.05)
+
+
 def test_a_weight_that_broke_is_left_out_of_the_histogram() -> None:
     found = histogram(torch.tensor([1.0, math.nan, 3.0, math.inf]))
     assert (found["num"], found["min"], found["max"], found["sum"]) == (2, 1.0, 3.0, 4.0)
