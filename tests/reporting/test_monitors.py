@@ -46,7 +46,7 @@ def test_of_a_large_tensor_a_part_is_counted_that_stands_for_all() -> None:
     found = histogram(values)
     assert 2**15 <= found["num"] <= 2**16
     inside = sum(count for count, limit in zip(found["bucket_counts"], found["bucket_limits"], strict=True) if limit <= 0)
-    assert inside / found["num"] == pytest.approx(0.5, abs=0.03)
+    assert inside / found["num"] == pytest.approx(0.5, abs=0.06)
     assert found["sum_squares"] / found["num"] == pytest.approx(1, abs=0.05)
 
 
