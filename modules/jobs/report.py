@@ -95,7 +95,6 @@ def _gather(run: TrainedRun) -> Facts:
         task=task,
         metric=run.metric.name,
         greater_is_better=run.metric.greater_is_better,
-        takes=run.metric.takes,
         decision=decision,
         targets=own.targets,
         values=own.predictions.values,

@@ -44,7 +44,6 @@ class Facts:
     task: Task
     metric: str
     greater_is_better: bool
-    takes: str
     decision: Decision
     targets: Targets
     values: Values

@@ -15,7 +15,7 @@ from modules.compute.progress import make_follow
 from modules.config.errors import counted, shorten
 from modules.prediction.metrics import tell_score
 from modules.reporting.facts import Facts
-from modules.reporting.summary import tell_time
+from modules.reporting.summary import tell_clock
 from modules.runs.directory import RunDirectory
 from modules.runs.records import EpochRecord, FoldResult, Sight, Sink
 from modules.training.plan import Plan
@@ -92,7 +92,7 @@ class Console:
     def _line(self, record: EpochRecord, epochs: int) -> str:
         start = f"fold {record.fold}  epoch {record.epoch:>3}/{epochs}  train loss {record.train_loss:.4f}"
         left = self.pace.end_epoch(record.fold, record.epoch)
-        end = f"  lr {record.learning_rate:.2e}  {record.images_per_second:,.0f} images/s  {tell_time(left)} left"
+        end = f"  lr {record.learning_rate:.2e}  {record.images_per_second:,.0f} images/s  {tell_clock(left)} left"
         if math.isnan(record.score):
             return start + end
         improved = record.score == record.best != self.best.get(record.fold)

@@ -11,6 +11,7 @@ from modules.models.names import full_name
 from modules.prediction.fitting import Fitted
 from modules.prediction.metrics import tell_score
 from modules.prediction.template import Template
+from modules.reporting.columns import align
 from modules.runs.directory import RunDirectory
 from modules.runs.records import EpochRecord, read_histories
 from modules.training.plan import Plan
@@ -55,10 +56,9 @@ def _tabulate(result: Mapping[str, Any], histories: Mapping[int, Sequence[EpochR
     for number, score, best in zip(result["fold_numbers"], result["folds"], result["best_epochs"], strict=True):
         records = histories.get(number, ())
         losses = next(([f"{each.train_loss:.4f}", f"{each.valid_loss:.4f}"] for each in records if each.epoch == best), ["", ""])
-        time = tell_time(sum(each.seconds for each in records)) if records else ""
+        time = tell_clock(sum(each.seconds for each in records)) if records else ""
         rows.append([f"fold {number}", tell_score(score), f"{best} of {len(records)}" if records else str(best), *losses, time])
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return ["  ".join(f"{cell:>{width}}" for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    return align(rows, names=(0,))
 
 
 def describe_decision(content: Mapping[str, Any] | None, metric: str) -> list[str]:
@@ -74,7 +74,7 @@ def describe_trained(run: RunDirectory, result: Mapping[str, Any]) -> str:
     return f"{run.path}{debug}: {count_folds(len(result['fold_numbers']))}, {score}"
 
 
-def tell_time(seconds: float) -> str:
+def tell_clock(seconds: float) -> str:
     """Hours where there are some, minutes and seconds."""
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes // 60}:{minutes % 60:02}:{rest:02}" if minutes >= 60 else f"{minutes}:{rest:02}"

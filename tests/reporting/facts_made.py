@@ -50,7 +50,6 @@ def made_facts(
         task=task,
         metric="accuracy",
         greater_is_better=True,
-        takes="labels",
         decision=PLAIN,
         targets=targets,
         values=values,

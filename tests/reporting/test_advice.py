@@ -92,7 +92,7 @@ def test_probabilities_that_cannot_be_believed(sure: float, way: str) -> None:
     task = classification("which", ("a", "b"))
     targets = np.tile([0, 0, 0, 0, 1], 24)
     values = np.tile([sure, 1 - sure], (120, 1))
-    lines = told(made_facts(task=task, targets=targets, values=values, takes="values", metric="log_loss"))
+    lines = told(made_facts(task=task, targets=targets, values=values, metric="log_loss"))
     gap = abs(sure - 0.8)
     assert any(line.startswith(f"the model is {way} than it is right by {gap:.3f} (ECE {gap:.3f})") for line in lines)
     assert not any("ECE" in line for line in told(made_facts(task=task, targets=targets, values=values)))
@@ -106,14 +106,12 @@ def test_what_is_no_fault_of_probabilities_is_not_told_of_them() -> None:
     sure = np.tile([0.97, 0.03], (120, 1))
 
     def of(values: np.ndarray, metric: str) -> list[str]:
-        return [
-            line for line in told(made_facts(task=task, targets=targets, values=values, takes="values", metric=metric)) if "ECE" in line
-        ]
+        return [line for line in told(made_facts(task=task, targets=targets, values=values, metric=metric)) if "ECE" in line]
 
     assert of(sure, "log_loss") and not of(sure, "roc_auc") and of(both, "log_loss")
     signs = np.where(np.arange(120)[:, None] % 2, [0.95, 0.05], [0.55, 0.45])
     right = np.where(np.arange(120) % 2, np.arange(120) % 4 == 1, True)  # half of the sure ones, and all of the others
-    task_of_signs = made_facts(task=task, targets=np.where(right, 0, 1), values=signs, takes="values", metric="log_loss")
+    task_of_signs = made_facts(task=task, targets=np.where(right, 0, 1), values=signs, metric="log_loss")
     assert not any("ECE" in line for line in told(task_of_signs))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from modules.reporting.summary import describe_result, tell_time
+from modules.reporting.summary import describe_result, tell_clock
 from modules.runs.records import EpochRecord
 
 RESULT: dict[str, Any] = {
@@ -43,4 +43,4 @@ def test_the_table_has_the_best_epochs_losses_and_the_time_of_all() -> None:
 
 
 def test_times_are_told_as_a_clock_does() -> None:
-    assert [tell_time(seconds) for seconds in (0.4, 59.6, 3599, 3600, 36061)] == ["0:00", "1:00", "59:59", "1:00:00", "10:01:01"]
+    assert [tell_clock(seconds) for seconds in (0.4, 59.6, 3599, 3600, 36061)] == ["0:00", "1:00", "59:59", "1:00:00", "10:01:01"]
