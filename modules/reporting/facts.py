@@ -27,6 +27,11 @@ class Picture:
     evidence: NDArray[np.float32] | None
     captions: tuple[str, ...]
 
+    @property
+    def colours(self) -> Pixels:
+        """(height, width, 3)"""
+        return np.repeat(self.pixels, 3, axis=-1) if self.pixels.shape[-1] == 1 else self.pixels[..., :3]
+
 
 @dataclass(frozen=True)
 class Facts:

@@ -18,7 +18,7 @@ from modules.config.comparison import LEARNT, differences
 from modules.config.errors import OptionError
 from modules.config.schema import OPTIONS, Config
 from modules.config.values import format_value
-from modules.reporting.facts import Facts, Picture
+from modules.reporting.facts import Facts
 from modules.reporting.pictures import as_array
 from modules.reporting.plots import draw_confusion
 from modules.reporting.sinks import Silence
@@ -83,7 +83,7 @@ class TensorBoard(Silence):
             for facet in facts.facets:
                 writer.add_image(f"confusion/{facet.name}", as_array(draw_confusion(facet)), dataformats="HWC")
             for number, picture in enumerate(facts.mistakes):
-                writer.add_image(f"mistakes/{number}: {', '.join(picture.captions)}", seen(picture), dataformats="HWC")
+                writer.add_image(f"mistakes/{number}: {', '.join(picture.captions)}", picture.colours, dataformats="HWC")
             if facts.result["oof"] is not None:
                 writer.add_hparams(hyperparameters(facts.config), {f"cv/{self.metric}": facts.result["oof"]}, run_name=".")
 
@@ -160,7 +160,7 @@ class Wandb(Silence):
 
     def end_run(self, facts: Facts) -> None:
         confusions = {f"confusion/{facet.name}": self.image(as_array(draw_confusion(facet))) for facet in facts.facets}
-        mistakes = [self.image(seen(picture), caption=", ".join(picture.captions)) for picture in facts.mistakes]
+        mistakes = [self.image(picture.colours, caption=", ".join(picture.captions)) for picture in facts.mistakes]
         self.run.log({**confusions, **({"mistakes": mistakes} if mistakes else {})})
         self.run.summary.update({f"cv/{name}": facts.result[name] for name in ("oof", "mean", "std") if facts.result[name] is not None})
 
@@ -211,9 +211,3 @@ def everything(config: Config) -> dict[str, dict[str, str | float | bool]]:
 
 def _plain(value: Any) -> str | float | bool:
     return value if isinstance(value, (bool, int, float)) else format_value(value).strip()
-
-
-def seen(picture: Picture) -> np.ndarray:
-    """(height, width, 3) uint8."""
-    pixels = picture.pixels
-    return np.repeat(pixels, 3, axis=-1) if pixels.shape[-1] == 1 else pixels[..., :3]

@@ -20,7 +20,6 @@ from modules.config.errors import counted
 from modules.config.printer import to_ini
 from modules.config.schema import OPTIONS, Config
 from modules.data.copies import ACROSS, TESTED
-from modules.data.pixels import Pixels
 from modules.models.names import full_name
 from modules.prediction.diagnosis import ClassNumbers, curves, numbers_of_classes, reliability, worst_confusions
 from modules.prediction.metrics import tell_score
@@ -182,17 +181,13 @@ def _differences(config: Config) -> Table:
 
 
 def _picture(picture: Picture) -> dict[str, Any]:
-    pixels = _colours(picture.pixels)
+    pixels = picture.colours
     sources = [_image(pixels)]
     if picture.evidence is not None:
         heat = colormaps["turbo"](picture.evidence)[..., :3] * 255
         share = OVERLAY * picture.evidence[..., None]
         sources.append(_image(((1 - share) * pixels.mean(axis=-1, keepdims=True) + share * heat).astype(np.uint8)))
     return {"id": picture.id, "sources": sources, "captions": picture.captions, "small": max(pixels.shape[:2]) < SMALL}
-
-
-def _colours(pixels: Pixels) -> Pixels:
-    return np.repeat(pixels, 3, axis=-1) if pixels.shape[-1] == 1 else pixels[..., :3]
 
 
 def _image(pixels: NDArray[np.uint8]) -> str:
