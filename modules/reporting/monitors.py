@@ -6,7 +6,6 @@ import copy
 import math
 import sys
 import warnings
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +23,7 @@ from modules.reporting.plots import draw_confusion
 from modules.reporting.sinks import Silence
 from modules.runs.records import EpochRecord, FoldResult, Sight
 
-BINS, COUNTED = 64, 2**15  # of a histogram of weights; of more than that about as many, evenly spread, are looked at
+BINS, COUNTED = 64, 2**14  # of a histogram of weights; of more than that about as many, evenly spread, are looked at
 GRID = 16  # augmented images
 FOLDER = "tensorboard"  # in the run's
 MISSING = "{package} is not installed: pip install {package}"
@@ -43,37 +42,60 @@ def numbers_of(record: EpochRecord, metric: str) -> dict[str, float]:
     return {name: value for name, value in named.items() if not math.isnan(value)}
 
 
+class Weights:
+    """Of the folds in training; their histograms are made once an epoch, for all monitors."""
+
+    def __init__(self) -> None:
+        self.modules: dict[int, nn.Module] = {}
+        self.made_of: tuple[int, int] | None = None
+        self.made: dict[str, dict[str, Any]] = {}
+
+    def watch(self, sight: Sight) -> None:
+        self.modules[sight.fold] = sight.module
+
+    def forget(self, fold: int) -> None:
+        self.modules.pop(fold, None)
+
+    def histograms(self, record: EpochRecord) -> dict[str, dict[str, Any]]:
+        """By the parameter's name; none of a fold that another process trains."""
+        if self.made_of != (record.fold, record.epoch):
+            module = self.modules.get(record.fold)
+            self.made = {name: histogram(tensor) for name, tensor in module.named_parameters()} if module is not None else {}
+            self.made_of = record.fold, record.epoch
+        return self.made
+
+
 class TensorBoard(Silence):
     """runs/RUN/tensorboard, a folder a fold in it: what epochs came to, weights, augmented images, the graph; and the run's end."""
 
-    def __init__(self, run: Path, metric: str) -> None:
+    def __init__(self, run: Path, metric: str, weights: Weights) -> None:
         try:
             from torch.utils.tensorboard import SummaryWriter
         except ImportError:
             raise OptionError("logging", "tensorboard", MISSING.format(package="tensorboard")) from None
         self.make = SummaryWriter
-        self.folder, self.metric = run / FOLDER, metric
+        self.folder, self.metric, self.weights = run / FOLDER, metric, weights
         self.writers: dict[int, Any] = {}
-        self.modules: dict[int, nn.Module] = {}
+        self.traced: tuple[nn.Module, tuple[torch.Tensor, ...]] | None = None
 
     def start_fold(self, sight: Sight) -> None:
-        self.modules[sight.fold] = sight.module
-        writer = self._writer(sight.fold, sight.epoch)
-        images = sight.images()[:GRID, ..., :3]
-        writer.add_images("training images, augmented", images, sight.epoch, dataformats="NHWC")
+        self.weights.watch(sight)
         if sight.first:
-            self._draw_graph(writer, sight)
+            writer = self._writer(sight.fold, sight.epoch)
+            writer.add_images("training images, augmented", sight.images()[:GRID, ..., :3], sight.epoch, dataformats="NHWC")
+            inputs = tuple(each.cpu() for each in sight.inputs())
+            self.traced = copy.deepcopy(sight.module).cpu().eval(), inputs  # drawn in the end: it takes as long as a short epoch
 
     def end_epoch(self, record: EpochRecord, epochs: int) -> None:
         writer = self._writer(record.fold, record.epoch)
         for name, value in numbers_of(record, self.metric).items():
             writer.add_scalar(name, value, record.epoch)
-        for name, tensor in self._weights(record.fold).items():
-            writer.add_histogram_raw(name, global_step=record.epoch, **histogram(tensor))
+        for name, found in self.weights.histograms(record).items():
+            writer.add_histogram_raw(name, global_step=record.epoch, **found)
         writer.flush()
 
     def end_fold(self, result: FoldResult) -> None:
-        self.modules.pop(result.fold, None)
+        self.weights.forget(result.fold)
         if result.fold in self.writers:
             self.writers.pop(result.fold).close()
 
@@ -90,6 +112,9 @@ class TensorBoard(Silence):
     def close(self, failed: bool) -> None:
         for writer in self.writers.values():
             writer.close()
+        if self.traced is not None:
+            with self.make(str(self.folder)) as writer:
+                _draw_graph(writer, *self.traced)
 
     def _writer(self, fold: int, epoch: int) -> Any:
         """What an earlier process wrote of this epoch and later ones is not shown: they are trained again."""
@@ -97,30 +122,17 @@ class TensorBoard(Silence):
             self.writers[fold] = self.make(str(self.folder / f"fold{fold}"), purge_step=epoch)
         return self.writers[fold]
 
-    def _weights(self, fold: int) -> Mapping[str, torch.Tensor]:
-        return dict(self.modules[fold].named_parameters()) if fold in self.modules else {}
-
-    def _draw_graph(self, writer: Any, sight: Sight) -> None:
-        """Of a copy: tracing would move BatchNorm's statistics, and draw what dropout draws."""
-        try:
-            with torch.random.fork_rng(), warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # that tracing is deprecated: add_graph has no other way
-                writer.add_graph(copy.deepcopy(sight.module).eval(), sight.inputs())
-        except Exception as error:  # a model that cannot be traced trains all the same
-            writer.add_text("graph", f"it cannot be drawn: {' '.join(str(error).split())[:300]}")
-
 
 class Wandb(Silence):
     """A run of Weights & Biases, under the run's own id: one that is resumed goes on there."""
 
-    def __init__(self, run: Path, run_id: str, config: Config, metric: str) -> None:
+    def __init__(self, run: Path, run_id: str, config: Config, metric: str, weights: Weights) -> None:
         try:
             import wandb
         except ImportError:
             raise OptionError("logging", "wandb", MISSING.format(package="wandb")) from None
-        self.metric = metric
+        self.metric, self.weights = metric, weights
         self.image, self.histogram = wandb.Image, wandb.Histogram
-        self.modules: dict[int, nn.Module] = {}
         exit, excepthook = sys.exit, sys.excepthook
         settings = wandb.Settings(silent=True, disable_git=True, disable_code=True)
         try:
@@ -142,21 +154,21 @@ class Wandb(Silence):
             sys.exit, sys.excepthook = exit, excepthook
 
     def start_fold(self, sight: Sight) -> None:
-        self.modules[sight.fold] = sight.module
-        images = [self.image(image) for image in sight.images()[:GRID, ..., :3].numpy()]
+        self.weights.watch(sight)
         self.run.define_metric(f"fold{sight.fold}/*", step_metric=f"fold{sight.fold}/epoch")
-        self.run.log({f"fold{sight.fold}/training images, augmented": images, f"fold{sight.fold}/epoch": sight.epoch})
+        if sight.first:
+            images = [self.image(image) for image in sight.images()[:GRID, ..., :3].numpy()]
+            self.run.log({f"fold{sight.fold}/training images, augmented": images, f"fold{sight.fold}/epoch": sight.epoch})
 
     def end_epoch(self, record: EpochRecord, epochs: int) -> None:
         told: dict[str, Any] = {"epoch": record.epoch, **numbers_of(record, self.metric)}
-        for name, tensor in self.modules[record.fold].named_parameters() if record.fold in self.modules else ():
-            found = histogram(tensor)
+        for name, found in self.weights.histograms(record).items():
             edges = [found["min"], *found["bucket_limits"]]
             told[f"weights/{name}"] = self.histogram(np_histogram=(np.array(found["bucket_counts"]), np.array(edges)))
         self.run.log({f"fold{record.fold}/{name}": value for name, value in told.items()})
 
     def end_fold(self, result: FoldResult) -> None:
-        self.modules.pop(result.fold, None)
+        self.weights.forget(result.fold)
 
     def end_run(self, facts: Facts) -> None:
         confusions = {f"confusion/{facet.name}": self.image(as_array(draw_confusion(facet))) for facet in facts.facets}
@@ -166,6 +178,15 @@ class Wandb(Silence):
 
     def close(self, failed: bool) -> None:
         self.run.finish(exit_code=int(failed))
+
+
+def _draw_graph(writer: Any, module: nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:
+    try:
+        with torch.random.fork_rng(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # that tracing is deprecated: add_graph has no other way
+            writer.add_graph(module, inputs)
+    except Exception as error:  # a model that cannot be traced trains all the same
+        writer.add_text("graph", f"it cannot be drawn: {' '.join(str(error).split())[:300]}")
 
 
 def histogram(tensor: torch.Tensor) -> dict[str, Any]:

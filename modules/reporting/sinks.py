@@ -231,14 +231,15 @@ def open_sinks(plan: Plan, run: RunDirectory, quiet: bool) -> Iterator[Several]:
 
 def _monitors(plan: Plan, run: RunDirectory) -> Iterator[Monitor]:
     asked = plan.config.logging
+    if not (asked.tensorboard or asked.wandb):
+        return
+    from modules.reporting.monitors import TensorBoard, Wandb, Weights  # seconds, and packages that nothing else needs
+
+    weights = Weights()
     if asked.tensorboard:
-        from modules.reporting.monitors import TensorBoard  # seconds, and a package that nothing else needs
-
-        yield TensorBoard(run.path, plan.metric.name)
+        yield TensorBoard(run.path, plan.metric.name, weights)
     if asked.wandb:
-        from modules.reporting.monitors import Wandb
-
-        yield Wandb(run.path, plan.run_id, plan.config, plan.metric.name)
+        yield Wandb(run.path, plan.run_id, plan.config, plan.metric.name, weights)
 
 
 def make_sink(plan: Plan, quiet: bool) -> Sink:
