@@ -118,10 +118,9 @@ def test_a_package_that_is_not_installed_is_one_line(package: str, tmp_path: Pat
         return import_module(name, *arguments, **more)
 
     monkeypatch.setattr(builtins, "__import__", refuse)
+    config, weights = read_config([], [])[0], Weights()
     with pytest.raises(OptionError, match=rf"^\[logging\] {package}: {package} is not installed: pip install {package}$"):
-        if package == "tensorboard":
-            TensorBoard(run, "accuracy", Weights())
-        Wandb(run, "id", read_config([], [])[0], "accuracy", Weights())
+        TensorBoard(run, "accuracy", weights) if package == "tensorboard" else Wandb(run, "id", config, "accuracy", weights)
     assert not run.exists()
 
 
