@@ -24,6 +24,7 @@ from modules.runs.search import DONE, FAILED, RUNNING
 from modules.training.plan import Plan
 from modules.training.side_by_side import Head
 from tests.making import fast, make_contest, write_config
+from tests.some import some
 
 RANGES = "hyper_params.learning_rate = loguniform(1e-3, 1)\nhyper_params.batch_size = choice(4, 8, 16)\n"
 SEARCHERS = ["hyperopt", "optuna", "random"]
@@ -87,7 +88,7 @@ def searching(contest: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 
 @pytest.mark.parametrize("searcher", SEARCHERS)
-@pytest.mark.parametrize("after", [0, 1, 4])
+@pytest.mark.parametrize("after", some([1, 0, 4], every=3))
 def test_what_was_interrupted_goes_on_and_trains_every_trial_once(searching: Searching, searcher: str, after: int) -> None:
     """After so many groups of heads, each of one batch size: within the first round, or the second."""
     work, plan = searching.plan(RANGES, f"tuning.searcher={searcher}", "tuning.trials=14")

@@ -170,7 +170,7 @@ def test_every_head_initialisation_has_the_spread_that_its_paper_gives(library: 
         assert torch.equal(same, other) is (how == "default" and bool((same == 0).all())), how
 
 
-@pytest.mark.parametrize(("library", "name", "stem"), STEMS, ids=[case[1] for case in STEMS])
+@pytest.mark.parametrize(("library", "name", "stem"), some(STEMS), ids=[case[1] for case in STEMS])
 def test_every_stem_initialisation_has_the_spread_that_its_paper_gives(library: str, name: str, stem: str) -> None:
     def build(how: str, seed: int) -> torch.Tensor:
         torch.manual_seed(seed)

@@ -17,6 +17,7 @@ from modules.data.task import classification
 from modules.models.evidence import _integrate, find_evidence
 from modules.prediction.evidence import score_of
 from modules.prediction.logits import task_objective
+from tests.some import some
 
 
 def of_class(number: int) -> Callable[[torch.Tensor], torch.Tensor]:
@@ -66,17 +67,19 @@ def test_the_model_is_left_as_it_was() -> None:
 @pytest.mark.parametrize("frozen", [False, True])
 @pytest.mark.parametrize(
     ("library", "name", "size"),
-    [
-        ("timm", "test_resnet", 96),
-        ("timm", "test_vit", 64),
-        ("timm", "test_convnext", 64),
-        ("timm", "test_efficientnet", 64),
-        ("timm", "swin_s3_tiny_224", 224),
-        ("timm", "deit_tiny_distilled_patch16_224", 224),
-        ("torchvision", "vgg11", 64),
-        ("torchvision", "swin_t", 64),
-        ("torchvision", "mobilenet_v3_small", 64),
-    ],
+    some(
+        [
+            ("timm", "test_resnet", 96),
+            ("timm", "swin_s3_tiny_224", 224),
+            ("timm", "test_vit", 64),
+            ("timm", "deit_tiny_distilled_patch16_224", 224),
+            ("timm", "test_convnext", 64),
+            ("torchvision", "vgg11", 64),
+            ("torchvision", "swin_t", 64),
+            ("timm", "test_efficientnet", 64),
+            ("torchvision", "mobilenet_v3_small", 64),
+        ]
+    ),
 )
 def test_every_family_says_where(library: str, name: str, size: int, frozen: bool) -> None:
     torch.manual_seed(0)
@@ -143,7 +146,7 @@ def tokens(pool: str) -> nn.Module:
 LEARNING = {"convolutions": (64, 3e-3, 60, 32), "avg": (32, 2e-3, 250, 64), "token": (32, 1e-3, 2000, 64)}
 
 
-@pytest.mark.parametrize("kind", ["convolutions", "avg", pytest.param("token", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("kind", some(["convolutions", "avg", "token"], every=3))
 def test_evidence_lies_on_the_patch_whose_place_is_the_class(kind: str) -> None:
     torch.manual_seed(0)
     size, (rate, steps, batch) = (

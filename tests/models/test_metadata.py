@@ -20,6 +20,7 @@ from modules.models.freezing import find_frozen, freeze, set_training
 from modules.models.metadata import HIDDEN, JoinedHead, call, join_head, metadata_width, try_out
 from modules.models.weights import Trained
 from modules.training.optimizer import make_optimizer
+from tests.some import some
 
 SIZE = Size(32, 32)
 SAID = 3  # numbers of metadata an image
@@ -36,19 +37,21 @@ def images(size: Size = SIZE, count: int = 2) -> torch.Tensor:
 
 @pytest.mark.parametrize(
     ("library", "name", "size"),
-    [
-        ("timm", "test_resnet", 32),
-        ("timm", "test_vit", 32),
-        ("timm", "test_convnext", 32),
-        ("timm", "test_efficientnet", 32),
-        ("timm", "test_byobnet", 32),
-        ("timm", "deit_tiny_distilled_patch16_224", 224),  # two heads
-        ("torchvision", "resnet18", 32),
-        ("torchvision", "squeezenet1_1", 64),  # a convolution, with pooling behind it
-        ("torchvision", "mobilenet_v3_small", 32),
-        ("torchvision", "convnext_tiny", 32),
-        ("torchvision", "vit_b_32", 32),
-    ],
+    some(
+        [
+            ("timm", "test_resnet", 32),
+            ("torchvision", "vit_b_32", 32),
+            ("timm", "test_vit", 32),
+            ("torchvision", "convnext_tiny", 32),
+            ("timm", "test_convnext", 32),
+            ("torchvision", "resnet18", 32),
+            ("torchvision", "squeezenet1_1", 64),  # a convolution, with pooling behind it
+            ("timm", "deit_tiny_distilled_patch16_224", 224),  # two heads
+            ("timm", "test_efficientnet", 32),
+            ("torchvision", "mobilenet_v3_small", 32),
+            ("timm", "test_byobnet", 32),
+        ]
+    ),
 )
 def test_any_model_takes_metadata_and_keeps_the_names_of_its_library(library: str, name: str, size: int) -> None:
     network = built(library, name, Size(size, size))

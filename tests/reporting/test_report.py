@@ -15,6 +15,7 @@ from PIL import Image
 from modules.data.task import Output, Scale, Task, classification
 from modules.reporting.report import render_report
 from tests.reporting.facts_made import made_facts, picture
+from tests.some import some
 
 VOID = {"meta", "link", "img", "br", "input", "hr"}
 
@@ -104,32 +105,36 @@ def test_numbers_are_those_of_the_run() -> None:
     assert re.search(r"0 0\.9100 5 of 10 0\.5000 0\.5000 60", " ".join(page.texts["folds"].split()))
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        "<script>alert(1)</script>",
-        "$x_1$ & $",
-        "고양이",
-        "{{ 7 * 7 }}",
-        "a" * 200,
-        "\\frac{1}",
-        "%s",
-        '"quoted"',
-        "😀",
-        "_background_",
-        "\x01\x1b",
-    ],
+NAMES = (
+    "<script>alert(1)</script>",
+    "$x_1$ & $",
+    "고양이",
+    "{{ 7 * 7 }}",
+    "a" * 200,
+    "\\frac{1}",
+    "%s",
+    '"quoted"',
+    "😀",
+    "_background_",
+    "\x01\x1b",
 )
-def test_names_are_text(name: str) -> None:
+
+
+def test_names_are_text() -> None:
     """Of classes, images and runs: nothing in them is HTML, TeX or a template."""
-    task = classification(name, (name, "dog", "eel"))
-    text = render_report(made_facts(task=task, name=name, mistakes=[picture(name)], suspicious=[picture(name)]))
+    task, targets = classification(NAMES[0], NAMES), np.arange(40) % len(NAMES)
+    values = np.random.default_rng(0).dirichlet([1.0] * len(NAMES), 40)
+    pictures = [picture(name) for name in NAMES]
+    run = " ".join(NAMES)
+    text = render_report(made_facts(task=task, targets=targets, values=values, name=run, mistakes=pictures, suspicious=pictures))
     page = Page(text)
-    assert "script" not in page.tags
-    assert name in page.texts["classes"] and name in page.texts["mistakes"] and name in page.texts[None]
+    assert "script" not in page.tags and run in page.texts[None]
+    for name in NAMES:
+        assert name in page.texts["classes"] and name in page.texts["mistakes"], name
 
 
-def test_every_task_has_its_page() -> None:
+@pytest.mark.parametrize(("kind", "plots"), some({"multilabel": 7, "ordinal": 5, "multioutput": 9, "binary": 8, "regression": 5}.items()))
+def test_every_task_has_its_page(kind: str, plots: int) -> None:
     rng = np.random.default_rng(0)
     outputs = (Output("one", ("a", "b")), Output("two", ("c", "d", "e")))
     numbers = Task("regression", (Output("x", (), Scale(0, 1, None, None)), Output("y", (), Scale(0, 100, None, None))))
@@ -140,12 +145,11 @@ def test_every_task_has_its_page() -> None:
         "multioutput": (Task("multioutput", outputs), rng.integers(0, 2, (40, 2)), rng.dirichlet([1, 1], 40).repeat(3, 1)[:, :5]),
         "regression": (numbers, rng.random((40, 2)), rng.random((40, 2))),
     }
-    for kind, (task, targets, values) in cases.items():
-        page = Page(render_report(made_facts(task=task, targets=targets, values=values)))
-        assert ("classes" in page.texts) is (kind != "regression"), kind
-        assert "probabilities" in page.texts or kind == "ordinal", kind
-        plots = {"multilabel": 7, "ordinal": 5, "binary": 8, "multioutput": 9, "regression": 5}
-        assert len(page.images("image/svg+xml")) == plots[kind], kind
+    task, targets, values = cases[kind]
+    page = Page(render_report(made_facts(task=task, targets=targets, values=values)))
+    assert ("classes" in page.texts) is (kind != "regression")
+    assert ("probabilities" in page.texts) is (kind != "ordinal")
+    assert len(page.images("image/svg+xml")) == plots
 
 
 def test_a_run_that_validated_nothing_has_a_page() -> None:

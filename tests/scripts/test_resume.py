@@ -16,6 +16,7 @@ from modules.runs.directory import RunDirectory
 from tests.making import fast, make_contest, write_config
 from tests.scripts.forked import run_forked
 from tests.scripts.running import digests, history, read, refusal, run_inference, run_train
+from tests.some import some
 from tests.tiny import DROPPING
 
 MORE = (
@@ -105,7 +106,7 @@ def test_a_signal_keeps_the_last_epoch(
     assert digests(root / "runs" / name) == digests(root / "runs/whole")
 
 
-@pytest.mark.parametrize(("kill", "status"), [(end_the_group, 143), (kill_a_worker, 2)])
+@pytest.mark.parametrize(("kill", "status"), some([(end_the_group, 143), (kill_a_worker, 2)]))
 def test_a_signal_to_the_whole_group_or_to_a_worker_ends_without_a_traceback(
     uninterrupted: tuple[Path, list[str]], kill: Callable[[], None], status: int
 ) -> None:

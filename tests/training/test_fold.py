@@ -38,6 +38,7 @@ from modules.training.fold import train_fold
 from modules.training.plan import Plan
 from tests.digests import digest_tensors
 from tests.making import fast, make_contest
+from tests.some import some
 from tests.tiny import DROPPING, TINY
 
 RESUMED = (f"model.name={DROPPING}", "augmentation.preset=heavy", "hyper_params.epochs=4")
@@ -285,7 +286,7 @@ def pull_the_plug() -> None:
 
 
 @pytest.mark.parametrize(
-    ("before", "at"), [("save_last", 1), ("save_last", 3), ("write_history", 1), ("write_history", 3), ("_predict_validation", 0)]
+    ("before", "at"), some([("save_last", 1), ("save_last", 3), ("write_history", 1), ("write_history", 3), ("_predict_validation", 0)])
 )
 def test_a_fold_stopped_between_two_files_comes_to_the_same_result(
     uninterrupted: tuple[Plan, dict[str, Any]], before: str, at: int, monkeypatch: pytest.MonkeyPatch
@@ -386,13 +387,15 @@ def test_a_checkpoint_of_something_else_is_refused_and_left_alone(contest: Path,
 
 @pytest.mark.parametrize(
     ("change", "message"),
-    [
-        ({"run_id": "another run"}, "this checkpoint is of another run"),
-        ({"fold": 1}, "this checkpoint is of fold 1, not of fold 0"),
-        ({"task": classification("label", ("eel", "dog", "cat")).to_dict()}, "its classes, or their order, are not those of the run"),
-        ({"epoch": 7}, "this checkpoint is of epoch 7, and the fold's best one is [12]"),
-        ({"format": 2}, "written by another version of Foldini, in format 2; this one reads 1"),
-    ],
+    some(
+        [
+            ({"run_id": "another run"}, "this checkpoint is of another run"),
+            ({"fold": 1}, "this checkpoint is of fold 1, not of fold 0"),
+            ({"task": classification("label", ("eel", "dog", "cat")).to_dict()}, "its classes, or their order, are not those of the run"),
+            ({"epoch": 7}, "this checkpoint is of epoch 7, and the fold's best one is [12]"),
+            ({"format": 2}, "written by another version of Foldini, in format 2; this one reads 1"),
+        ]
+    ),
 )
 def test_a_best_checkpoint_of_something_else_is_refused(contest: Path, change: dict[str, Any], message: str) -> None:
     """Its predictions would be told as the fold's own: those of another fold's model have seen the rows."""
