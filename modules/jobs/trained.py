@@ -24,7 +24,7 @@ from modules.prediction.logits import network_outputs
 from modules.prediction.metrics import Metric, find_metric
 from modules.prediction.tta import check_views
 from modules.runs.checkpoint import load_best
-from modules.runs.directory import RunDirectory, find_run, latest_run
+from modules.runs.directory import RunDirectory, find_run, latest_run, list_runs
 
 # What training knew and a checkpoint carries: said again, it must be the same.
 CARRIED = (
@@ -139,17 +139,42 @@ def _find(config: Config, name: str) -> RunDirectory:
         run = latest_run(config.settings.log_path, config.settings.debug, prefer=lambda each: _data_of(each) == data)
         if _data_of(run) not in (None, data):
             say(f"warning: {run.name}, the latest run, was trained on {_data_of(run)}, and this is {data}; inference.run names another")
+        _tell_unfinished(config, run, data)
         return run
     return find_run(config.settings.log_path, name)
 
 
+def _tell_unfinished(config: Config, run: RunDirectory, data: Path) -> None:
+    """A run of this data that was begun when the latest had ended, and has not come to its end: likely the one that is meant."""
+    ended = run.result.stat().st_mtime
+    begun = [(each.config.stat().st_mtime, each) for each in list_runs(config.settings.log_path) if not each.is_complete()]
+    newer = [
+        each.name
+        for at, each in sorted(begun, key=lambda pair: pair[0])
+        if at > ended and _data_of(each) == data and (config.settings.debug or not _is_debug(each))
+    ]
+    if newer:
+        said = f"{shorten(newer)} {'is' if len(newer) == 1 else 'are'} newer and not finished"
+        say(f"warning: {said}; this takes {run.name} (python train.py --resume {newer[-1]} goes on)")
+
+
 def _data_of(run: RunDirectory) -> Path | None:
     """The folder that it was trained on; None where its config cannot be read, which is told where it is opened."""
+    own = _config_of(run)
+    return Path(own.settings.data_path).resolve() if own else None
+
+
+def _is_debug(run: RunDirectory) -> bool:
+    own = _config_of(run)
+    return own is not None and own.settings.debug
+
+
+def _config_of(run: RunDirectory) -> Config | None:
     try:
         own, _ = read_config([run.config])
     except UserError:
         return None
-    return Path(own.settings.data_path).resolve()
+    return own
 
 
 def _open(config: Config, directory: RunDirectory) -> TrainedRun:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -350,6 +352,34 @@ def test_a_class_column_is_filled_from_ranks_with_a_warning(root: Path, capsys: 
     assert run_inference(*known(root, "inference.run=one", "inference.ensemble=rank")) == 0
     assert "the class of the highest rank may not be the most probable" in capsys.readouterr().err
     assert set(read(Path("submissions/one.csv"))["label"]) <= set(CLASSES)
+
+
+def test_a_newer_run_that_is_not_finished_is_told(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Whoever stopped a run and predicts would otherwise submit the one before it."""
+
+    def begin(name: str, *, debug: bool = False, old: bool = False) -> None:
+        shutil.copytree(root / "runs/one", root / "runs" / name)
+        (root / "runs" / name / "result.json").unlink()
+        text = (root / "runs/one/config.ini").read_text()
+        text = re.sub("^data_path = .*$", f"data_path = {root / 'contest'}", text, flags=re.MULTILINE)
+        (root / "runs" / name / "config.ini").write_text(re.sub("^debug = .*$", f"debug = {debug}".lower(), text, flags=re.MULTILINE))
+        if old:
+            os.utime(root / "runs" / name / "config.ini", (0, 0))
+
+    def told() -> list[str]:
+        assert run_inference(*known(root)) == 0
+        return [line for line in capsys.readouterr().err.splitlines() if "not finished" in line]
+
+    begin("long ago", old=True)
+    begin("a trial", debug=True)
+    assert told() == []
+    begin("stopped")
+    (line,) = told()
+    assert "warning: stopped is newer and not finished; this takes " in line
+    assert line.endswith(" (python train.py --resume stopped goes on)")
+    begin("yesterdays")
+    (line,) = told()
+    assert "stopped, yesterdays are newer and not finished" in line
 
 
 def test_the_latest_run_is_of_the_contest_that_the_config_names(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
