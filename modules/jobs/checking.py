@@ -80,11 +80,20 @@ def _describe(plan: Plan, test_samples: int) -> list[str]:
         _describe_folds(plan),
         f"images    {plan.preprocessing.channels} x {size.height} x {size.width}, {plan.preprocessing.resize}",
         f"steps     {sum(steps) * epochs:,}: {counted(epochs, 'epoch')} of {', '.join(map(str, steps))} steps, at most",
+        *_single_steps(plan, steps),
         f"device    {plan.process.describe()}",
     ]
     if samples.groups is not None:
         lines.insert(2, f"groups    {len(np.unique(samples.groups))}")
     return lines
+
+
+def _single_steps(plan: Plan, steps: list[int]) -> list[str]:
+    if 1 not in steps:
+        return []
+    hyper, rows = plan.config.hyper_params, len(plan.folds[steps.index(1)].train_rows)
+    size = f"batch_size = {hyper.batch_size}" + (f" x accumulate = {hyper.accumulate}" if hyper.accumulate > 1 else "")
+    return [f"          one step an epoch: {size} of {rows} images; a smaller batch_size teaches more in as many epochs"]
 
 
 def _describe_folds(plan: Plan) -> str:

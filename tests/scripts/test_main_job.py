@@ -208,6 +208,14 @@ def test_check_says_what_a_full_run_would_do_and_writes_nothing(contest: Path, c
     assert sorted(path.name for path in contest.rglob("*")) == before
 
 
+@pytest.mark.parametrize(("size", "said"), [(30, True), (64, True), (15, False)])
+def test_check_tells_of_epochs_of_a_single_step(size: int, said: bool, contest: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Beginners leave batch_size as it is, and a model of ten steps knows nothing."""
+    assert run_train(*_named(contest, f"hyper_params.batch_size={size}"), "--check") == 0
+    line = f"one step an epoch: batch_size = {size} of 30 images; a smaller batch_size teaches more in as many epochs"
+    assert (line in capsys.readouterr().out) is said
+
+
 def test_check_looks_at_the_test_images_too(contest: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (contest / "test/test_003.png").write_bytes(b"")
     lines = refusal(run_train, [*_named(contest), "--check"], capsys)
