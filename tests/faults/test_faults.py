@@ -41,7 +41,7 @@ def test_killed_thirty_times_at_any_moment_is_as_never_killed(tmp_path: Path) ->
     check_kills(tuple(JOBS), 30, tmp_path)
 
 
-@pytest.mark.parametrize(("name", "every"), [("inference", 24), *(pytest.param(name, 8, marks=pytest.mark.slow) for name in JOBS)])
+@pytest.mark.parametrize(("name", "every"), [("inference", 12), *(pytest.param(name, 8, marks=pytest.mark.slow) for name in JOBS)])
 def test_a_disk_that_fails_at_a_step_leaves_the_old_state_or_the_new(name: str, every: int, tmp_path: Path) -> None:
     make_contest(tmp_path / "contest")
     trials = run_job(name, tmp_path, every, processes=1)
@@ -50,8 +50,8 @@ def test_a_disk_that_fails_at_a_step_leaves_the_old_state_or_the_new(name: str, 
 
 
 def test_damage_is_found_out_and_no_pickle_runs() -> None:
-    found = damage_files(truncations=10, flips=50, seed=1)
-    assert set(found.values()) == {60} and all(told for _, told in found)
+    found = damage_files(truncations=20, flips=100, seed=1)
+    assert set(found.values()) == {120} and all(told for _, told in found)
     count, faults = try_pickles()
     assert count >= 30 and not faults
 
@@ -93,7 +93,7 @@ def test_a_contest_of_such_images_trains_on_those_that_can_be_read_and_predicts_
     assert not list(Path().glob("submissions/*"))
 
 
-@pytest.mark.parametrize(("every", "files"), [(10, 200), pytest.param(1, 3000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(("every", "files"), [(5, 300), pytest.param(1, 3000, marks=pytest.mark.slow)])
 def test_every_mistake_in_an_ini_is_told_and_what_is_read_prints_stably(every: int, files: int) -> None:
     found: Counter[str] = Counter()
     assert not try_options(found, every) + try_files(files, 1, found)
