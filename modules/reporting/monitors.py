@@ -83,8 +83,8 @@ class TensorBoard(Silence):
         if sight.first:
             writer = self._writer(sight.fold, sight.epoch)
             writer.add_images("training images, augmented", sight.images()[:GRID, ..., :3], sight.epoch, dataformats="NHWC")
-            inputs = tuple(each.cpu() for each in sight.inputs())
-            self.traced = copy.deepcopy(sight.module).cpu().eval(), inputs  # drawn in the end: it takes as long as a short epoch
+        if self.traced is None:  # drawn in the end: it takes as long as a short epoch
+            self.traced = copy.deepcopy(sight.module).cpu().eval(), tuple(each.cpu() for each in sight.inputs())
 
     def end_epoch(self, record: EpochRecord, epochs: int) -> None:
         writer = self._writer(record.fold, record.epoch)
@@ -100,8 +100,10 @@ class TensorBoard(Silence):
             self.writers.pop(result.fold).close()
 
     def end_run(self, facts: Facts) -> None:
-        """The confusion, mistakes with their labels, and the hyperparameters with the CV score."""
+        """The graph, the confusion, mistakes with their labels, and the hyperparameters with the CV score."""
         with self.make(str(self.folder)) as writer:
+            if self.traced is not None:
+                _draw_graph(writer, *self.traced)
             for facet in facts.facets:
                 writer.add_image(f"confusion/{facet.name}", as_array(draw_confusion(facet)), dataformats="HWC")
             for number, picture in enumerate(facts.mistakes):
@@ -112,9 +114,6 @@ class TensorBoard(Silence):
     def close(self, failed: bool) -> None:
         for writer in self.writers.values():
             writer.close()
-        if self.traced is not None:
-            with self.make(str(self.folder)) as writer:
-                _draw_graph(writer, *self.traced)
 
     def _writer(self, fold: int, epoch: int) -> Any:
         """What an earlier process wrote of this epoch and later ones is not shown: they are trained again."""
