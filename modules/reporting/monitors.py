@@ -83,8 +83,8 @@ class TensorBoard(Silence):
         if sight.first:
             writer = self._writer(sight.fold, sight.epoch)
             writer.add_images("training images, augmented", sight.images()[:GRID, ..., :3], sight.epoch, dataformats="NHWC")
-        if self.traced is None:  # drawn in the end: it takes as long as a short epoch
-            self.traced = copy.deepcopy(sight.module).cpu().eval(), tuple(each.cpu() for each in sight.inputs())
+        if self.traced is None:
+            self._keep_for_graph(sight)
 
     def end_epoch(self, record: EpochRecord, epochs: int) -> None:
         writer = self._writer(record.fold, record.epoch)
@@ -114,6 +114,13 @@ class TensorBoard(Silence):
     def close(self, failed: bool) -> None:
         for writer in self.writers.values():
             writer.close()
+
+    def _keep_for_graph(self, sight: Sight) -> None:
+        """A copy, since tracing would move BatchNorm's statistics; traced in the end, as that takes as long as a short epoch."""
+        try:
+            self.traced = copy.deepcopy(sight.module).cpu().eval(), tuple(each.cpu() for each in sight.inputs())
+        except Exception as error:  # a model that cannot be copied trains all the same
+            _tell_no_graph(self._writer(sight.fold, sight.epoch), error)
 
     def _writer(self, fold: int, epoch: int) -> Any:
         """What an earlier process wrote of this epoch and later ones is not shown: they are trained again."""
@@ -184,8 +191,12 @@ def _draw_graph(writer: Any, module: nn.Module, inputs: tuple[torch.Tensor, ...]
         with torch.random.fork_rng(), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # that tracing is deprecated: add_graph has no other way
             writer.add_graph(module, inputs)
-    except Exception as error:  # a model that cannot be traced trains all the same
-        writer.add_text("graph", f"it cannot be drawn: {' '.join(str(error).split())[:300]}")
+    except Exception as error:  # nor does a model that cannot be traced end its run
+        _tell_no_graph(writer, error)
+
+
+def _tell_no_graph(writer: Any, error: Exception) -> None:
+    writer.add_text("graph", f"it cannot be drawn: {' '.join(str(error).split())[:300]}")
 
 
 def histogram(tensor: torch.Tensor) -> dict[str, Any]:

@@ -79,6 +79,18 @@ def test_histograms_are_made_once_an_epoch_of_that_fold_as_it_is_then() -> None:
     assert told(1, 3) == {} == told(2, 1), "of a fold that is over, or that another process trains"
 
 
+def test_a_model_that_cannot_be_copied_trains_without_a_graph(tmp_path: Path) -> None:
+    class Single(torch.nn.Linear):
+        def __deepcopy__(self, memo: Any) -> Any:
+            raise TypeError("there is one of it")
+
+    monitor = TensorBoard(tmp_path / "run", "accuracy", Weights())
+    monitor.start_fold(Sight(0, 1, False, Single(3, 2), lambda: torch.empty(0), lambda: (torch.zeros(1, 3),)))
+    monitor.close(failed=False)
+    found = read_events(tmp_path / "run")["fold0"].Tags()
+    assert any(tag.startswith("graph") for tag in found["tensors"]) and not found["graph"]
+
+
 def test_the_end_of_a_run_that_validated_nothing_is_told_without_a_confusion(tmp_path: Path) -> None:
     result = {"oof": None, "folds": [None, None], "mean": None, "std": None, "coverage": 0}
     nothing = made_facts(targets=np.zeros(0, dtype=np.int64), values=np.zeros((0, 3)), result=result)
